@@ -1,0 +1,37 @@
+# Every target sets up what it needs: python3 (3.10 or newer) and make are enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SERVER := $(BIN)/python -m tests.live.server
+
+.PHONY: demo test check server server-stop live record bench clean
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+demo: $(READY)  ## the main job, on LETTA_BASE_URL or on the embedded double
+	$(BIN)/python examples/demo.py
+
+test: $(READY)  ## everything that needs no server
+	$(BIN)/python -m pytest -n 2 tests
+
+check: $(READY)  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+server: $(READY)  ## build (once, cached) and boot a real Letta server; prints its URL. REDIS=0 boots one without Redis
+	$(SERVER) start $(if $(filter 0,$(REDIS)),--no-redis)
+
+server-stop: $(READY)  ## end exactly what `make server` started
+	$(SERVER) stop
+
+live: $(READY)  ## the contract and live suites on real servers, with and without Redis
+	$(SERVER) run -- $(BIN)/python -m pytest tests/contract tests/live --backend live
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis dist

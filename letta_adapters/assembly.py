@@ -1,0 +1,394 @@
+"""Wire messages in, turn events and the finished turn out.
+
+One turn may run many steps at the server, and its messages come whole or token by token. The `Assembly` orders them
+into parts with stable indexes and tells what is new as events. Text is kept in pieces and joined once, so a turn is
+linear in its length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Literal
+
+from typing_extensions import assert_never
+
+from letta_adapters.wire import (
+    ApprovalRequestMessage,
+    ApprovalResponseMessage,
+    AssistantMessage,
+    ContentPart,
+    EventMessage,
+    HiddenReasoningMessage,
+    KnownMessage,
+    ReasoningMessage,
+    SummaryMessage,
+    SystemMessage,
+    ToolCall,
+    ToolCallDelta,
+    ToolCallMessage,
+    ToolReturnMessage,
+    Unknown,
+    UsageStatistics,
+    UserMessage,
+    calls_of,
+    returns_of,
+    text_of,
+)
+
+__all__ = [
+    "Assembly",
+    "FinishedTurn",
+    "HiddenReasoning",
+    "Notice",
+    "PendingCall",
+    "Reasoning",
+    "ReasoningDelta",
+    "ServerToolCall",
+    "ServerToolResult",
+    "Text",
+    "TextDelta",
+    "TurnDelta",
+    "TurnEvent",
+    "TurnPart",
+    "TurnStarted",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurnStarted:
+    """The server took the turn and named its run."""
+
+    conversation_id: str
+    run_id: str
+    otids: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextDelta:
+    """More text of part `index`."""
+
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReasoningDelta:
+    """More reasoning of part `index`; `signature` is the provider's, where it signs."""
+
+    index: int
+    text: str
+    signature: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text:
+    """A finished text."""
+
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reasoning:
+    """A finished piece of reasoning."""
+
+    index: int
+    text: str
+    signature: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HiddenReasoning:
+    """Reasoning that is not shown."""
+
+    index: int
+    state: Literal["redacted", "omitted"]
+    text: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerToolCall:
+    """A call that the server runs itself; `arguments` is JSON text."""
+
+    index: int
+    tool_call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerToolResult:
+    """The result of a call that the server ran."""
+
+    index: int
+    tool_call_id: str
+    content: str | list[ContentPart | Unknown]
+    status: Literal["success", "error"]
+    stdout: list[str] | None = None
+    stderr: list[str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PendingCall:
+    """A call that the server waits for: a client tool to run, or a person's decision; `arguments` is JSON text."""
+
+    index: int
+    tool_call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """A message that is no part of the answer: a summary, an event, a type that is not known."""
+
+    index: int
+    message: SummaryMessage | EventMessage | Unknown
+
+
+TurnPart = Text | Reasoning | HiddenReasoning | ServerToolCall | ServerToolResult | PendingCall | Notice
+"""What a finished turn is made of."""
+
+TurnDelta = TextDelta | ReasoningDelta | HiddenReasoning | ServerToolCall | ServerToolResult | PendingCall | Notice
+"""More of a turn. Calls come whole, pending ones last, after the server confirmed them."""
+
+TurnEvent = TurnStarted | TurnDelta
+"""What a turn tells while it runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedTurn:
+    """A turn that ended.
+
+    Args:
+        conversation_id: The conversation, `default` for an agent's default one.
+        run_id: The run at the server.
+        message_ids: The ids of the messages that the turn brought, in order; rows of one step share one.
+        otids: The otids that the request was sent under.
+        parts: What came, in order.
+        stop_reason: Why it ended, as the server says it.
+        usage: Tokens, summed over the steps; `None` when the server sent none.
+    """
+
+    conversation_id: str
+    agent_id: str | None = None
+    run_id: str | None = None
+    message_ids: tuple[str, ...] = ()
+    otids: tuple[str, ...] = ()
+    parts: tuple[TurnPart, ...] = ()
+    stop_reason: str
+    usage: UsageStatistics | None = None
+
+    @property
+    def text(self) -> str:
+        """The text of the answer."""
+        return "".join(part.text for part in self.parts if isinstance(part, Text))
+
+    @property
+    def pending(self) -> tuple[PendingCall, ...]:
+        """The calls that the server waits for."""
+        return tuple(part for part in self.parts if isinstance(part, PendingCall))
+
+
+@dataclass(kw_only=True)
+class _OpenText:
+    index: int
+    pieces: list[str] = field(default_factory=list[str])
+
+    def finish(self) -> Text:
+        return Text(index=self.index, text="".join(self.pieces))
+
+
+@dataclass(kw_only=True)
+class _OpenReasoning:
+    index: int
+    pieces: list[str] = field(default_factory=list[str])
+    signature: str | None = None
+
+    def finish(self) -> Reasoning:
+        return Reasoning(index=self.index, text="".join(self.pieces), signature=self.signature)
+
+
+@dataclass(kw_only=True)
+class _OpenCall:
+    index: int
+    tool_call_id: str
+    name: str = ""
+    pieces: list[str] = field(default_factory=list[str])
+
+    def finish(self) -> ServerToolCall:
+        arguments = "".join(self.pieces)
+        return ServerToolCall(index=self.index, tool_call_id=self.tool_call_id, name=self.name, arguments=arguments)
+
+
+class Assembly:
+    """Order the messages of one turn into parts.
+
+    Args:
+        own_results: Ids of the calls that this request answers. The server echoes their results, and they are no
+            part of what comes back.
+    """
+
+    def __init__(self, *, own_results: Collection[str] = ()) -> None:
+        self._own_results = frozenset(own_results)
+        self._parts: list[TurnPart | _OpenText | _OpenReasoning | _OpenCall] = []
+        self._texts: dict[tuple[str, str | None], _OpenText] = {}
+        self._reasonings: dict[tuple[str, str | None], _OpenReasoning] = {}
+        self._server_calls: dict[str, _OpenCall] = {}
+        self._pending: dict[str, _OpenCall] = {}
+        self._untold: list[_OpenCall] = []  # server calls whose arguments may still be arriving
+        self._message_ids: dict[str, None] = {}
+
+    @property
+    def pending_ids(self) -> tuple[str, ...]:
+        """Ids of the calls that were streamed as pending; the server may keep fewer."""
+        return tuple(self._pending)
+
+    @property
+    def message_ids(self) -> tuple[str, ...]:
+        """Ids of the messages so far, in order."""
+        return tuple(self._message_ids)
+
+    @property
+    def partial_text(self) -> str:
+        """The text that has arrived."""
+        return "".join("".join(part.pieces) for part in self._parts if isinstance(part, _OpenText))
+
+    def feed(self, message: KnownMessage | Unknown) -> list[TurnDelta]:
+        """Take one message, or one delta of it, and tell what is new."""
+        if not isinstance(message, Unknown):
+            self._message_ids.setdefault(message.id)
+        match message:
+            case AssistantMessage():
+                return self._text(message)
+            case ReasoningMessage():
+                return self._reasoning(message)
+            case ToolCallMessage():
+                return self._server_call(message)
+            case ApprovalRequestMessage():
+                self._pending_call(message)
+                return self._told_calls()
+            case ToolReturnMessage():
+                return self._server_results(message)
+            case HiddenReasoningMessage():
+                part = HiddenReasoning(index=len(self._parts), state=message.state, text=message.hidden_reasoning)
+                return [*self._told_calls(), self._add(part)]
+            case SummaryMessage() | EventMessage() | Unknown():
+                return [*self._told_calls(), self._add(Notice(index=len(self._parts), message=message))]
+            case UserMessage() | SystemMessage() | ApprovalResponseMessage():
+                return []  # what was sent, not what came back
+            case _:
+                assert_never(message)
+
+    def finish(self, kept: Collection[str] | None = None) -> list[TurnDelta]:
+        """Close every part and tell the calls that are left.
+
+        Args:
+            kept: Ids of the pending calls that the server kept; `None` for all.
+        """
+        events = self._told_calls()
+        for call in self._pending.values():
+            if kept is None or call.tool_call_id in kept:
+                whole = call.finish()
+                events.append(
+                    self._add(
+                        PendingCall(
+                            index=len(self._parts),
+                            tool_call_id=whole.tool_call_id,
+                            name=whole.name,
+                            arguments=whole.arguments,
+                        )
+                    )
+                )
+        return events
+
+    def parts(self) -> tuple[TurnPart, ...]:
+        """The finished parts, in order."""
+        return tuple(
+            part.finish() if isinstance(part, (_OpenText, _OpenReasoning, _OpenCall)) else part for part in self._parts
+        )
+
+    def _add(self, part: HiddenReasoning | ServerToolResult | PendingCall | Notice) -> TurnDelta:
+        self._parts.append(part)
+        return part
+
+    def _text(self, message: AssistantMessage) -> list[TurnDelta]:
+        text = message.content if isinstance(message.content, str) else text_of(message.content)
+        events = self._told_calls()
+        if not text:
+            return events
+        key = (message.id, message.otid)
+        part = self._texts.get(key)
+        if part is None:
+            part = self._texts[key] = _OpenText(index=len(self._parts))
+            self._parts.append(part)
+        part.pieces.append(text)
+        events.append(TextDelta(index=part.index, text=text))
+        return events
+
+    def _reasoning(self, message: ReasoningMessage) -> list[TurnDelta]:
+        events = self._told_calls()
+        if not message.reasoning and not message.signature:
+            return events
+        key = (message.id, message.otid)
+        part = self._reasonings.get(key)
+        if part is None:
+            part = self._reasonings[key] = _OpenReasoning(index=len(self._parts))
+            self._parts.append(part)
+        part.pieces.append(message.reasoning)
+        part.signature = message.signature or part.signature
+        events.append(ReasoningDelta(index=part.index, text=message.reasoning, signature=message.signature))
+        return events
+
+    def _server_call(self, message: ToolCallMessage) -> list[TurnDelta]:
+        for call in calls_of(message):
+            part = _extend(self._server_calls, call, index=len(self._parts))
+            if part is not None and part.index == len(self._parts):
+                self._parts.append(part)
+                self._untold.append(part)
+        # A list is whole; of deltas the end shows only in what comes next.
+        return self._told_calls() if isinstance(message.tool_calls, list) else []
+
+    def _pending_call(self, message: ApprovalRequestMessage) -> None:
+        for call in calls_of(message):
+            _extend(self._pending, call, index=-1)
+
+    def _server_results(self, message: ToolReturnMessage) -> list[TurnDelta]:
+        events = self._told_calls()
+        events.extend(
+            self._add(
+                ServerToolResult(
+                    index=len(self._parts),
+                    tool_call_id=result.tool_call_id,
+                    content=result.tool_return,
+                    status=result.status,
+                    stdout=result.stdout,
+                    stderr=result.stderr,
+                )
+            )
+            for result in returns_of(message)
+            if result.tool_call_id not in self._own_results
+        )
+        return events
+
+    def _told_calls(self) -> list[TurnDelta]:
+        if not self._untold:
+            return []
+        told: list[TurnDelta] = [call.finish() for call in self._untold]
+        self._untold.clear()
+        return told
+
+
+def _extend(calls: dict[str, _OpenCall], call: ToolCall | ToolCallDelta, *, index: int) -> _OpenCall | None:
+    """Add a call or a piece of one; a piece without an id continues the latest call."""
+    call_id = call.tool_call_id or next(reversed(calls), None)
+    if call_id is None:
+        return None
+    part = calls.get(call_id)
+    if part is None:
+        part = calls[call_id] = _OpenCall(index=index, tool_call_id=call_id)
+    part.name = part.name or call.name or ""
+    if call.arguments:
+        part.pieces.append(call.arguments)
+    return part

@@ -1,0 +1,74 @@
+"""Identity: otids that are the same whenever the same thing is sent again (rule 7 of the planner).
+
+The server dedupes a request by all its otids in order, in one name space for all conversations, and replays what it
+answered before, failures too (measured on 0.16.8). So an otid is derived from everything that makes a message this
+message of this request: conversation, anchor, attempt, position, role, framework id and content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid5
+
+from letta_adapters.wire import ApprovalCreate, InputMessage, MessageCreate
+
+__all__ = ["Item", "with_otids"]
+
+_NAMESPACE = UUID("6b1f6a3e-0c55-5d0a-9d53-5f9d7f0a4c11")
+"""Name space of derived otids; changing it would make every re-run a new turn."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """A message to send, with what makes it itself.
+
+    Args:
+        message: The message, still without an otid.
+        position: Where it stood in the tail of the transcript; -1 for the leading system text.
+        framework_id: The id that the framework gave it.
+    """
+
+    message: MessageCreate | ApprovalCreate
+    position: int
+    framework_id: str | None = None
+
+
+def with_otids(items: Sequence[Item], *, scope: Sequence[str | int | None], nonce: str) -> list[InputMessage]:
+    """Give every message of a request its otid.
+
+    When any of them has an id of its framework or answers a call, all otids can be made again by whoever has the same
+    transcript; otherwise the same text twice means two turns, and the nonce keeps them apart.
+
+    Args:
+        items: The messages of one request.
+        scope: What the request belongs to: conversation, anchor, attempt.
+        nonce: A random text.
+    """
+    repeatable = any(item.framework_id or isinstance(item.message, ApprovalCreate) for item in items)
+    return [
+        item.message.model_copy(
+            update={
+                "otid": _otid(
+                    *scope,
+                    item.position,
+                    item.message.role if isinstance(item.message, MessageCreate) else item.message.type,
+                    item.framework_id if repeatable else nonce,
+                    _digest(item.message),
+                )
+            }
+        )
+        for item in items
+    ]
+
+
+def _otid(*parts: Any) -> str:
+    return str(uuid5(_NAMESPACE, json.dumps(parts, ensure_ascii=False, separators=(",", ":"))))
+
+
+def _digest(message: MessageCreate | ApprovalCreate) -> str:
+    body = message.model_dump(mode="json", exclude={"otid"}, exclude_none=True)
+    return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

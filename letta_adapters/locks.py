@@ -1,0 +1,102 @@
+"""One turn in flight per conversation: a lock that threads and tasks share.
+
+Letta refuses a second turn only where it has Redis, and only once it accepted the first. Until then, and always on a
+server without Redis, this process keeps its own turns apart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections import deque
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout  # not the built-in one before Python 3.11
+from weakref import WeakValueDictionary
+
+__all__ = ["ConversationLock", "conversation_lock"]
+
+
+class ConversationLock:
+    """A lock for threads and tasks of any event loop; whoever waits longest is next."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._held = False
+        self._waiting: deque[Future[None]] = deque()
+
+    def acquire(self, timeout: float) -> bool:
+        """Take the lock, waiting at most `timeout` seconds; tell whether it was taken."""
+        turn = self._queue()
+        try:
+            turn.result(timeout)
+        except FutureTimeout:
+            return not turn.cancel()
+        except BaseException:
+            self._give_up(turn)
+            raise
+        return True
+
+    async def acquire_async(self, timeout: float) -> bool:
+        """Take the lock, waiting at most `timeout` seconds; tell whether it was taken."""
+        turn = self._queue()
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(turn), timeout)
+        except asyncio.TimeoutError:
+            return not turn.cancel()
+        except BaseException:
+            self._give_up(turn)
+            raise
+        return True
+
+    def release(self) -> None:
+        """Hand the lock to the next in the queue."""
+        with self._mutex:
+            while self._waiting:
+                turn = self._waiting.popleft()
+                if turn.set_running_or_notify_cancel():
+                    turn.set_result(None)
+                    return
+            self._held = False
+
+    def _queue(self) -> Future[None]:
+        turn: Future[None] = Future()
+        with self._mutex:
+            if self._held:
+                self._waiting.append(turn)
+            else:
+                self._held = True
+                turn.set_result(None)
+        return turn
+
+    def _give_up(self, turn: Future[None]) -> None:
+        if not turn.cancel():  # it was our turn already
+            self.release()
+
+
+_locks: WeakValueDictionary[tuple[str, ...], ConversationLock] = WeakValueDictionary()
+_registry = threading.Lock()
+
+
+def conversation_lock(*key: str) -> ConversationLock:
+    """The lock of a conversation, the same for everybody in this process; it lives as long as somebody holds it.
+
+    Args:
+        key: What tells the conversation from all others: the server's URL, its id, and for `default` the agent's.
+    """
+    with _registry:
+        lock = _locks.get(key)
+        if lock is None:
+            lock = _locks[key] = ConversationLock()
+        return lock
+
+
+def _forget_after_fork() -> None:
+    # A child process has none of the threads that hold these locks.
+    global _registry
+    _registry = threading.Lock()
+    _locks.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_after_fork)

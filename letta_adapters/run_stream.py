@@ -1,0 +1,148 @@
+"""The stream of one run, whatever connections it takes: bytes in, what is known of the turn out. No I/O.
+
+A reconnection repeats events; their sequence numbers tell which ones. What ends a turn is its stop reason (or an error
+event), never the end of a connection.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from letta_adapters.assembly import Assembly, TurnEvent, TurnStarted
+from letta_adapters.errors import LettaError, ProtocolError, TurnFailed
+from letta_adapters.exchange import error_from_detail, excerpt
+from letta_adapters.sse import ServerSentEvent, SSEDecoder
+from letta_adapters.wire import (
+    ErrorMessage,
+    Ping,
+    StopReason,
+    StreamEvent,
+    Unknown,
+    UsageStatistics,
+    parse_event,
+)
+
+__all__ = ["RunStream"]
+
+_GOOD_ENDS = frozenset(
+    {"end_turn", "requires_approval", "max_steps", "max_tokens_exceeded", "tool_rule", "no_tool_call"}
+)
+"""Stop reasons of a turn that has an answer; every other one is a failure."""
+
+
+class RunStream:
+    """What the stream of a run has told so far.
+
+    Args:
+        assembly: Where its messages go.
+        conversation_id: The conversation.
+        otids: What the turn was sent under.
+        run_id: The run, where it is known beforehand.
+        last_seq: Number of the last event that is not wanted.
+    """
+
+    def __init__(
+        self,
+        assembly: Assembly,
+        *,
+        conversation_id: str,
+        otids: tuple[str, ...] = (),
+        run_id: str | None = None,
+        last_seq: int = 0,
+    ) -> None:
+        self._assembly = assembly
+        self._conversation_id = conversation_id
+        self._otids = otids
+        self._decoder = SSEDecoder()
+        self._error: ErrorMessage | None = None
+        self.events: list[TurnEvent] = []
+        self.run_id = run_id
+        self.last_seq = last_seq
+        self.stop: StopReason | None = None
+        self.usage: UsageStatistics | None = None
+        self.marked_end = False
+        self.began: datetime | None = None  # when the first event was made, by the server's clock
+
+    def reconnected(self) -> None:
+        """Another connection begins; half an event of the old one is worth nothing."""
+        self._decoder = SSEDecoder()
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes.
+
+        Raises:
+            ProtocolError: They are not the events of a Letta server.
+        """
+        for event in self._decoder.feed(chunk):
+            if event.data == b"[DONE]":
+                self.marked_end = True
+            else:
+                self._take(_read(event))
+
+    @property
+    def over(self) -> bool:
+        """Whether the turn ended; the usage may still follow."""
+        return self.stop is not None or self._error is not None
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing can follow."""
+        return self.over and (self.marked_end or (self.stop is not None and self.usage is not None))
+
+    def failure(self, ids: dict[str, Any]) -> LettaError | None:
+        """The error that the turn ended with, if it did."""
+        reason = self.stop.stop_reason if self.stop else "error"
+        if self._error is None and reason in _GOOD_ENDS:
+            return None
+        detail = self._error.detail or self._error.message if self._error else None
+        return error_from_detail(detail or "", ids) or TurnFailed(
+            f"The server ended the turn with {reason!r}.",
+            stop_reason=reason,
+            error_type=self._error.error_type if self._error else None,
+            detail=detail,
+            **ids,
+        )
+
+    def _take(self, event: StreamEvent) -> None:
+        if self._repeated(event):
+            return
+        match event:
+            case StopReason():
+                self.stop = self.stop or event  # a failure in mid-stream may send two
+            case UsageStatistics():
+                self.usage = event
+            case ErrorMessage():
+                self._name_run(event.run_id)
+                self._error = event
+            case Ping():
+                self._name_run(event.run_id)
+                self.began = self.began or event.date
+            case _:
+                self._name_run(event.run_id)
+                self.events.extend(self._assembly.feed(event))
+
+    def _repeated(self, event: StreamEvent) -> bool:
+        if event.seq_id is None:  # in the foreground, and at the very end of a run
+            return False
+        if event.seq_id <= self.last_seq:
+            return True
+        self.last_seq = event.seq_id
+        return False
+
+    def _name_run(self, run_id: str | None) -> None:
+        if self.run_id is None and run_id:
+            self.run_id = run_id
+            self.events.append(TurnStarted(conversation_id=self._conversation_id, run_id=run_id, otids=self._otids))
+
+
+def _read(event: ServerSentEvent) -> StreamEvent:
+    try:
+        parsed = parse_event(event.data)
+    except ValueError:
+        raise ProtocolError(
+            f"The server sent an event that is not JSON: {excerpt(event.data)!r}", accepted=None
+        ) from None
+    if event.event == "error" and isinstance(parsed, Unknown):
+        return ErrorMessage(detail=excerpt(event.data))
+    return parsed

@@ -1,0 +1,15 @@
+"""The version of this distribution."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+__all__ = ["VERSION"]
+
+
+def _installed() -> str:
+    try:
+        return version("letta-adapters")
+    except PackageNotFoundError:  # the source tree, not installed
+        return "0"
+
+
+VERSION = _installed()

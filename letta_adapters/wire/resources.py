@@ -1,0 +1,62 @@
+"""Agents, conversations and runs, as the server describes them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from letta_adapters.wire.base import WireModel
+from letta_adapters.wire.messages import Message
+from letta_adapters.wire.stream import StopReason, UsageStatistics
+
+__all__ = ["Agent", "Conversation", "LettaResponse", "Run"]
+
+
+class Agent(WireModel):
+    """An agent; fields that are not named here are in `model_extra`."""
+
+    id: str
+    name: str
+    agent_type: str | None = None
+    model: str | None = None
+    model_settings: dict[str, Any] | None = None
+    system: str | None = None
+
+
+class Conversation(WireModel):
+    """A conversation of an agent; `in_context_message_ids` are those that the model sees, in order."""
+
+    id: str
+    agent_id: str
+    summary: str | None = None
+    in_context_message_ids: list[str] = Field(default_factory=list)
+    model: str | None = None
+    model_settings: dict[str, Any] | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    last_message_at: datetime | None = None
+
+
+class Run(WireModel):
+    """One run of an agent. Its `status` alone proves nothing: a failed run can be recorded as completed."""
+
+    id: str
+    agent_id: str | None = None
+    conversation_id: str | None = None
+    status: str | None = None
+    stop_reason: str | None = None
+    background: bool | None = None
+    created_at: datetime | None = None
+    completed_at: datetime | None = None
+
+
+class LettaResponse(WireModel):
+    """The answer to a turn that is not streamed."""
+
+    messages: list[Message]
+    stop_reason: StopReason
+    usage: UsageStatistics
+    logprobs: dict[str, Any] | None = None
+    turns: list[dict[str, Any]] | None = None

@@ -1,0 +1,109 @@
+"""What a stream carries beside stored messages, and how one `data:` line is read."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from letta_adapters.wire.base import Unknown, WireModel
+from letta_adapters.wire.messages import KnownMessage
+
+__all__ = [
+    "ErrorMessage",
+    "Ping",
+    "StopReason",
+    "StopReasonType",
+    "StreamEvent",
+    "UsageStatistics",
+    "parse_event",
+]
+
+StopReasonType = Literal[
+    "end_turn",
+    "error",
+    "llm_api_error",
+    "invalid_llm_response",
+    "invalid_tool_call",
+    "max_steps",
+    "max_tokens_exceeded",
+    "no_tool_call",
+    "tool_rule",
+    "cancelled",
+    "insufficient_credits",
+    "requires_approval",
+    "context_window_overflow_in_system_prompt",
+]
+"""The stop reasons of the reference; a server may send others, which are kept as they are."""
+
+
+class Ping(WireModel):
+    """A sign of life; the first one names the run."""
+
+    message_type: Literal["ping"] = "ping"
+    id: str | None = None
+    date: datetime | None = None
+    run_id: str | None = None
+    seq_id: int | None = None
+
+
+class ErrorMessage(WireModel):
+    """An error in mid-stream; `message` is generic, `detail` has the cause."""
+
+    message_type: Literal["error_message"] = "error_message"
+    error_type: str = "unknown"
+    message: str = ""
+    detail: str | None = None
+    run_id: str | None = None
+    seq_id: int | None = None
+
+
+class StopReason(WireModel):
+    """Why the turn ended; the only proof that it did."""
+
+    message_type: Literal["stop_reason"] = "stop_reason"
+    stop_reason: StopReasonType | str
+    run_id: str | None = None
+    seq_id: int | None = None
+
+
+class UsageStatistics(WireModel):
+    """Tokens of one request, summed over its steps; `context_tokens` is the size of the context at the end."""
+
+    message_type: Literal["usage_statistics"] = "usage_statistics"
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    step_count: int = 0
+    run_ids: list[str] | None = None
+    cached_input_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    context_tokens: int | None = None
+    run_id: str | None = None
+    seq_id: int | None = None
+
+
+KnownEvent = KnownMessage | Ping | ErrorMessage | StopReason | UsageStatistics
+
+StreamEvent = KnownEvent | Unknown
+"""Anything that one `data:` line of a stream can be."""
+
+_EVENT: TypeAdapter[KnownEvent] = TypeAdapter(Annotated[KnownEvent, Field(discriminator="message_type")])
+
+
+def parse_event(data: bytes | bytearray) -> StreamEvent:
+    """Read the JSON of one `data:` line.
+
+    Raises:
+        ValueError: It is not JSON.
+    """
+    try:
+        return _EVENT.validate_json(data)
+    except ValidationError as error:
+        if error.errors(include_url=False, include_context=False, include_input=False)[0]["type"] == "json_invalid":
+            raise ValueError("not JSON") from None
+        raw: Any = json.loads(data)
+        return Unknown(raw=raw)
