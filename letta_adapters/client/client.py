@@ -1,0 +1,153 @@
+"""`LettaClient` and `AsyncLettaClient`: a Letta server, without a framework."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import httpx
+from pydantic import SecretStr
+from typing_extensions import Self
+
+from letta_adapters.client.endpoints import Endpoint, PreparedTurn
+from letta_adapters.client.resources import (
+    Agents,
+    AsyncAgents,
+    AsyncConversations,
+    AsyncRuns,
+    Conversations,
+    Runs,
+)
+from letta_adapters.client.senders import AsyncSender, BlockingSender
+from letta_adapters.client.settings import Settings
+from letta_adapters.client.transport import AsyncHTTPTransport, HTTPTransport
+from letta_adapters.drivers import AsyncTurnStream, TurnStream
+from letta_adapters.turn import TurnPolicy
+
+__all__ = ["AsyncLettaClient", "LettaClient"]
+
+T = TypeVar("T")
+
+
+class LettaClient:
+    """A Letta server, for threads.
+
+    Args:
+        base_url: The server; else `LETTA_BASE_URL`, else Letta Cloud.
+        api_key: The bearer key; else `LETTA_API_KEY`. A self-hosted server may need none.
+        timeout: Seconds without any byte after which a connection counts as lost.
+        max_retries: Failures in a row after which a request is given up.
+        busy_timeout: Seconds to wait for another turn of the same conversation.
+        http_client: An `httpx.Client` of your own; it is never closed here.
+
+    Raises:
+        ValueError: The URL is not one that can be called.
+
+    Example:
+        ```python
+        with LettaClient(base_url="http://localhost:8283") as client:
+            conversation = client.conversations.create(agent_id="agent-…")
+            print(client.conversations.messages.create(conversation.id, input="Hello").result().text)
+        ```
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str | None = None,
+        api_key: str | SecretStr | None = None,
+        timeout: float = 90.0,
+        max_retries: int = 5,
+        busy_timeout: float = 60.0,
+        http_client: httpx.Client | None = None,
+    ) -> None:
+        settings = Settings.resolve(base_url, api_key)
+        policy = TurnPolicy(idle_timeout=timeout, max_retries=max_retries, busy_timeout=busy_timeout)
+        self._sender = BlockingSender(settings, policy, HTTPTransport(settings, http_client=http_client))
+        self.agents = Agents(self._sender)
+        self.conversations = Conversations(self._sender)
+        self.runs = Runs(self._sender)
+
+    @property
+    def base_url(self) -> str:
+        """The server's address."""
+        return self._sender.settings.base_url
+
+    def send(self, endpoint: Endpoint[T]) -> T:
+        """Call an endpoint, trying again where that does no harm."""
+        return self._sender.send(endpoint)
+
+    def open_turn(self, prepared: PreparedTurn) -> TurnStream:
+        """Make a turn ready to be streamed."""
+        return self._sender.open_turn(prepared)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._sender.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"LettaClient(base_url={self.base_url!r})"
+
+
+class AsyncLettaClient:
+    """A Letta server, for tasks. The twin of `LettaClient`; one object may serve several event loops.
+
+    Args:
+        base_url: The server; else `LETTA_BASE_URL`, else Letta Cloud.
+        api_key: The bearer key; else `LETTA_API_KEY`. A self-hosted server may need none.
+        timeout: Seconds without any byte after which a connection counts as lost.
+        max_retries: Failures in a row after which a request is given up.
+        busy_timeout: Seconds to wait for another turn of the same conversation.
+        http_client: An `httpx.AsyncClient` of your own; it is never closed here.
+
+    Raises:
+        ValueError: The URL is not one that can be called.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str | None = None,
+        api_key: str | SecretStr | None = None,
+        timeout: float = 90.0,
+        max_retries: int = 5,
+        busy_timeout: float = 60.0,
+        http_client: httpx.AsyncClient | None = None,
+    ) -> None:
+        settings = Settings.resolve(base_url, api_key)
+        policy = TurnPolicy(idle_timeout=timeout, max_retries=max_retries, busy_timeout=busy_timeout)
+        self._sender = AsyncSender(settings, policy, AsyncHTTPTransport(settings, http_client=http_client))
+        self.agents = AsyncAgents(self._sender)
+        self.conversations = AsyncConversations(self._sender)
+        self.runs = AsyncRuns(self._sender)
+
+    @property
+    def base_url(self) -> str:
+        """The server's address."""
+        return self._sender.settings.base_url
+
+    async def send(self, endpoint: Endpoint[T]) -> T:
+        """Call an endpoint, trying again where that does no harm."""
+        return await self._sender.send(endpoint)
+
+    def open_turn(self, prepared: PreparedTurn) -> AsyncTurnStream:
+        """Make a turn ready to be streamed."""
+        return self._sender.open_turn(prepared)
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop."""
+        await self._sender.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"AsyncLettaClient(base_url={self.base_url!r})"

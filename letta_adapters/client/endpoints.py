@@ -1,0 +1,441 @@
+"""Every endpoint once: what to send and how to read the answer. No I/O.
+
+`resources.py` makes the blocking and the asynchronous methods out of these functions, so a signature, its docstring
+and its logic exist in one place.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+from uuid import uuid4
+
+from pydantic import TypeAdapter
+
+from letta_adapters.exchange import Request
+from letta_adapters.turn import messages_path
+from letta_adapters.wire import (
+    Agent,
+    ClientSkill,
+    ClientTool,
+    ContentPart,
+    Conversation,
+    InputMessage,
+    KnownMessage,
+    MessageCreate,
+    MessageType,
+    Run,
+    TurnRequest,
+    Unknown,
+    parse_messages,
+)
+
+__all__ = [
+    "Endpoint",
+    "PreparedTurn",
+    "attach_to_run",
+    "cancel_conversation",
+    "check_agent_id",
+    "check_conversation_id",
+    "create_agent",
+    "create_conversation",
+    "create_message",
+    "delete_agent",
+    "delete_conversation",
+    "fork_conversation",
+    "list_conversations",
+    "list_messages",
+    "list_run_messages",
+    "retrieve_agent",
+    "retrieve_conversation",
+    "retrieve_run",
+]
+
+T = TypeVar("T")
+Order = Literal["asc", "desc"]
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_CONVERSATIONS: TypeAdapter[list[Conversation]] = TypeAdapter(list[Conversation])
+_CANCELLED: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint(Generic[T]):
+    """A request and the reader of its answer.
+
+    Args:
+        request: What to send.
+        read: Makes the result out of the body; raises `ValueError` when it cannot.
+        repeatable: Whether sending twice does no more than sending once, so that a lost answer may be asked for again.
+    """
+
+    request: Request
+    read: Callable[[bytes], T]
+    repeatable: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedTurn:
+    """A turn to send, or (without a `request`) a run to attach to."""
+
+    conversation_id: str
+    agent_id: str | None = None
+    request: TurnRequest | None = None
+    run_id: str | None = None
+    starting_after: int = 0
+
+
+def _get(path: str, read: Callable[[bytes], T], query: Mapping[str, str | int | None] | None = None) -> Endpoint[T]:
+    return Endpoint(request=Request(method="GET", path=path, query=query or {}), read=read, repeatable=True)
+
+
+def _post(
+    path: str,
+    read: Callable[[bytes], T],
+    *,
+    query: Mapping[str, str | int | None] | None = None,
+    body: Mapping[str, Any] | None = None,
+) -> Endpoint[T]:
+    given = {name: value for name, value in (body or {}).items() if value is not None}
+    return Endpoint(
+        request=Request(method="POST", path=path, query=query or {}, body=json.dumps(given).encode()),
+        read=read,
+        repeatable=False,
+    )
+
+
+def _delete(path: str) -> Endpoint[None]:
+    return Endpoint(request=Request(method="DELETE", path=path), read=lambda _: None, repeatable=True)
+
+
+def _checked(name: str, value: str, prefix: str) -> str:
+    if not _ID.fullmatch(value) or not value.startswith(prefix):
+        raise ValueError(f"`{name}` must look like `{prefix}…`, not {value!r}.")
+    return value
+
+
+def check_agent_id(agent_id: str) -> str:
+    """Give the id back, or raise `ValueError` when it cannot be an agent's."""
+    return _checked("agent_id", agent_id, "agent-")
+
+
+def check_conversation_id(conversation_id: str, agent_id: str | None = None) -> str:
+    """Give the id back, or raise `ValueError` when it cannot be a conversation's.
+
+    `default` is every agent's default conversation, so it goes with an agent id only.
+    """
+    if conversation_id != "default":
+        return _checked("conversation_id", conversation_id, "conv-")
+    if agent_id is None:
+        raise ValueError("`conversation_id='default'` needs an `agent_id`: every agent has a default conversation.")
+    return conversation_id
+
+
+def create_agent(
+    *,
+    name: str | None = None,
+    model: str | None = None,
+    memory_blocks: Sequence[Mapping[str, str]] = (),
+    system: str | None = None,
+    agent_type: str = "letta_v1_agent",
+    include_base_tools: bool | None = None,
+    **fields: Any,
+) -> Endpoint[Agent]:
+    """Create an agent.
+
+    Args:
+        name: Its name; the server makes one up otherwise.
+        model: The handle of its model, as `provider/model`.
+        memory_blocks: Its memory, each `{"label", "value"}`.
+        system: Its system prompt.
+        agent_type: Only the default type takes client tools.
+        include_base_tools: Whether it gets the server's own tools.
+        fields: Any other field of the API.
+
+    Raises:
+        NotFound: The model is not known to the server.
+    """
+    body = {
+        "name": name,
+        "model": model,
+        "memory_blocks": [dict(block) for block in memory_blocks],
+        "system": system,
+        "agent_type": agent_type,
+        "include_base_tools": include_base_tools,
+        **fields,
+    }
+    return _post("/v1/agents/", Agent.model_validate_json, body=body)
+
+
+def retrieve_agent(agent_id: str) -> Endpoint[Agent]:
+    """Get an agent.
+
+    Raises:
+        NotFound: There is none of this id.
+    """
+    return _get(f"/v1/agents/{check_agent_id(agent_id)}", Agent.model_validate_json)
+
+
+def delete_agent(agent_id: str) -> Endpoint[None]:
+    """Delete an agent with all its conversations.
+
+    Raises:
+        NotFound: There is none of this id.
+    """
+    return _delete(f"/v1/agents/{check_agent_id(agent_id)}")
+
+
+def create_conversation(
+    *,
+    agent_id: str,
+    summary: str | None = None,
+    model: str | None = None,
+    model_settings: Mapping[str, Any] | None = None,
+    isolated_block_labels: Sequence[str] | None = None,
+) -> Endpoint[Conversation]:
+    """Start a conversation with an agent.
+
+    Args:
+        agent_id: The agent.
+        summary: A text that describes it, and that `list` can search for.
+        model: The handle of another model than the agent's.
+        model_settings: Settings of that model.
+        isolated_block_labels: Memory blocks that this conversation has for itself (self-hosted servers).
+
+    Raises:
+        NotFound: There is no such agent.
+    """
+    return _post(
+        "/v1/conversations/",
+        Conversation.model_validate_json,
+        query={"agent_id": check_agent_id(agent_id)},
+        body={
+            "summary": summary,
+            "model": model,
+            "model_settings": dict(model_settings) if model_settings is not None else None,
+            "isolated_block_labels": list(isolated_block_labels) if isolated_block_labels is not None else None,
+        },
+    )
+
+
+def retrieve_conversation(conversation_id: str) -> Endpoint[Conversation]:
+    """Get a conversation, with the ids of the messages that its model sees.
+
+    Raises:
+        NotFound: There is none of this id.
+    """
+    return _get(f"/v1/conversations/{check_conversation_id(conversation_id)}", Conversation.model_validate_json)
+
+
+def list_conversations(
+    *,
+    agent_id: str | None = None,
+    summary_search: str | None = None,
+    limit: int | None = None,
+    after: str | None = None,
+    order: Order | None = None,
+) -> Endpoint[list[Conversation]]:
+    """List conversations, newest first unless `order` says otherwise.
+
+    Args:
+        agent_id: Those of this agent only.
+        summary_search: Those whose summary contains this text.
+        limit: How many at most; the server's default is 50.
+        after: The id of the conversation to go on after.
+        order: `asc` for oldest first.
+    """
+    query = {
+        "agent_id": check_agent_id(agent_id) if agent_id else None,
+        "summary_search": summary_search,
+        "limit": limit,
+        "after": after,
+        "order": order,
+    }
+    return _get("/v1/conversations/", _CONVERSATIONS.validate_json, query)
+
+
+def delete_conversation(conversation_id: str) -> Endpoint[None]:
+    """Delete a conversation.
+
+    Raises:
+        NotFound: There is none of this id.
+    """
+    return _delete(f"/v1/conversations/{check_conversation_id(conversation_id)}")
+
+
+def fork_conversation(conversation_id: str, *, agent_id: str | None = None) -> Endpoint[Conversation]:
+    """Start a conversation that begins with all messages of another one.
+
+    Args:
+        conversation_id: The conversation to begin with, or `default` with `agent_id`.
+        agent_id: The agent, for `default`.
+
+    Raises:
+        NotFound: There is none of this id.
+    """
+    path = f"/v1/conversations/{check_conversation_id(conversation_id, agent_id)}/fork"
+    return _post(path, Conversation.model_validate_json, query={"agent_id": agent_id})
+
+
+def cancel_conversation(conversation_id: str, *, agent_id: str | None = None) -> Endpoint[dict[str, str]]:
+    """Cancel the turn in flight; gives `{run_id: "cancelled"}`.
+
+    On `default` a self-hosted server cancels the turns of all the agent's conversations.
+
+    Raises:
+        Conflict: No turn is in flight.
+        NotFound: There is none of this id.
+    """
+    path = f"/v1/conversations/{check_conversation_id(conversation_id, agent_id)}/cancel"
+    return _post(path, _CANCELLED.validate_json, query={"agent_id": agent_id})
+
+
+def list_messages(
+    conversation_id: str,
+    *,
+    agent_id: str | None = None,
+    after: str | None = None,
+    before: str | None = None,
+    limit: int | None = None,
+    order: Order | None = None,
+    include_return_message_types: Sequence[MessageType] | None = None,
+) -> Endpoint[list[KnownMessage | Unknown]]:
+    """Get one page of a conversation's messages, newest first unless `order` says otherwise.
+
+    A stored message can be several rows with one id. `order="asc"` with `after` the last id seen is the way to read
+    on that every server understands. An unknown `after` gives the oldest rows, and a deleted conversation an empty
+    page (measured on 0.16.8).
+
+    Args:
+        conversation_id: The conversation, or `default` with `agent_id`.
+        agent_id: The agent, for `default`.
+        after: A message id; a self-hosted server gives what is newer, Cloud what comes next in the order asked for.
+        before: A message id, the other way round.
+        limit: How many stored messages at most; the server's default is 100.
+        order: `asc` for oldest first.
+        include_return_message_types: Rows of these types only; the limit counts the others too.
+    """
+    query = {
+        "agent_id": agent_id,
+        "after": after,
+        "before": before,
+        "limit": limit,
+        "order": order,
+    }
+    path = messages_path(check_conversation_id(conversation_id, agent_id))
+    if include_return_message_types is not None:
+        # A list in the query repeats its name, which a mapping cannot say.
+        path += "?" + "&".join(f"include_return_message_types={name}" for name in include_return_message_types)
+    return _get(path, parse_messages, query)
+
+
+def create_message(
+    conversation_id: str,
+    *,
+    messages: Sequence[InputMessage] | None = None,
+    input: str | Sequence[ContentPart] | None = None,
+    agent_id: str | None = None,
+    client_tools: Sequence[ClientTool] | None = None,
+    client_skills: Sequence[ClientSkill] | None = None,
+    max_steps: int | None = None,
+    override_model: str | None = None,
+    override_system: str | None = None,
+    include_return_message_types: Sequence[MessageType] | None = None,
+    background: bool = True,
+) -> PreparedTurn:
+    """Send a turn, exactly once, and stream what comes back.
+
+    Messages without an otid get one before anything is sent.
+
+    Args:
+        conversation_id: The conversation, or `default` with `agent_id`.
+        messages: What to send; an approval comes first and alone of its kind.
+        input: Short for one user message.
+        agent_id: The agent, for `default`.
+        client_tools: Tools that the caller runs; needed again with their results.
+        client_skills: Skills of the caller's environment.
+        max_steps: Steps of the agent at most; the server's default is 50.
+        override_model: The handle of another model, for this turn.
+        override_system: Another system prompt, for this turn; it hides the memory blocks.
+        include_return_message_types: Messages of these types only.
+        background: Stream in the background where the server can; without it a lost connection cannot be resumed.
+
+    Raises:
+        ValueError: Neither or both of `messages` and `input` are given, or nothing is in them.
+        LettaError: While the stream is read; the tree is in `letta_adapters.errors`.
+
+    Example:
+        ```python
+        with client.conversations.messages.create(conversation.id, input="Hello") as stream:
+            print(stream.result().text)
+        ```
+    """
+    if (messages is None) == (input is None):
+        raise ValueError("Pass either `messages` or `input`.")
+    if not (messages or input):
+        raise ValueError("There is nothing to send: `messages` or `input` is empty.")
+    if messages is None:
+        content = input if isinstance(input, str) else list(input or ())
+        messages = [MessageCreate(role="user", content=content)]
+    request = TurnRequest(
+        messages=[m if m.otid else m.model_copy(update={"otid": str(uuid4())}) for m in messages],
+        agent_id=agent_id if conversation_id == "default" else None,
+        client_tools=list(client_tools) if client_tools else None,
+        client_skills=list(client_skills) if client_skills else None,
+        max_steps=max_steps,
+        override_model=override_model,
+        override_system=override_system,
+        include_return_message_types=(
+            list(include_return_message_types) if include_return_message_types is not None else None
+        ),
+        background=background,
+    )
+    return PreparedTurn(
+        conversation_id=check_conversation_id(conversation_id, agent_id), agent_id=agent_id, request=request
+    )
+
+
+def attach_to_run(
+    conversation_id: str, *, run_id: str | None = None, starting_after: int = 0, agent_id: str | None = None
+) -> PreparedTurn:
+    """Stream a run that is already at the server; only runs that were started in the background can be attached to.
+
+    Args:
+        conversation_id: The conversation, or `default` with `agent_id`.
+        run_id: The run; without it, the latest one in flight.
+        starting_after: Number of the last event that is not wanted.
+        agent_id: The agent, for `default`.
+
+    Raises:
+        LettaError: While the stream is read; the tree is in `letta_adapters.errors`.
+    """
+    return PreparedTurn(
+        conversation_id=check_conversation_id(conversation_id, agent_id),
+        agent_id=agent_id,
+        run_id=run_id,
+        starting_after=starting_after,
+    )
+
+
+def retrieve_run(run_id: str) -> Endpoint[Run]:
+    """Get a run. Its status alone proves nothing: a failed run can be recorded as completed.
+
+    Raises:
+        NotFound: There is none of this id.
+    """
+    return _get(f"/v1/runs/{_checked('run_id', run_id, 'run-')}", Run.model_validate_json)
+
+
+def list_run_messages(
+    run_id: str, *, limit: int | None = None, order: Order | None = None
+) -> Endpoint[list[KnownMessage | Unknown]]:
+    """Get the messages that a run stored, the input included; oldest first unless `order` says otherwise.
+
+    Raises:
+        NotFound: There is no run of this id.
+    """
+    path = f"/v1/runs/{_checked('run_id', run_id, 'run-')}/messages"
+    return _get(path, parse_messages, {"limit": limit, "order": order})

@@ -1,0 +1,157 @@
+"""`client.agents`, `client.conversations`, `client.conversations.messages`, `client.runs`: blocking and async.
+
+Every method is made out of a function of `endpoints.py`, which has its signature and its docstring.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+
+from letta_adapters.client import endpoints
+from letta_adapters.client.endpoints import Endpoint, PreparedTurn
+from letta_adapters.client.senders import AsyncSender, BlockingSender
+from letta_adapters.drivers import AsyncTurnStream, TurnStream
+
+__all__ = [
+    "Agents",
+    "AsyncAgents",
+    "AsyncConversations",
+    "AsyncMessages",
+    "AsyncRuns",
+    "Conversations",
+    "Messages",
+    "Runs",
+]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+M = TypeVar("M", bound=Callable[..., Any])
+
+
+class _Resource:
+    def __init__(self, sender: BlockingSender) -> None:
+        self._sender = sender
+
+
+class _AsyncResource:
+    def __init__(self, sender: AsyncSender) -> None:
+        self._sender = sender
+
+
+def _documented(method: M, build: Callable[..., Any]) -> M:
+    """Give a method the name, docstring and parameters of the function that it is made of."""
+    named = cast("Any", method)
+    named.__name__ = build.__name__
+    named.__doc__ = build.__doc__
+    signature = inspect.signature(build)
+    self_parameter = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    named.__signature__ = signature.replace(
+        parameters=[self_parameter, *signature.parameters.values()], return_annotation=inspect.Signature.empty
+    )
+    return method
+
+
+def _call(build: Callable[P, Endpoint[T]]) -> Callable[Concatenate[_Resource, P], T]:
+    def method(self: _Resource, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._sender.send(build(*args, **kwargs))  # pyright: ignore[reportPrivateUsage]
+
+    return _documented(method, build)
+
+
+def _async_call(build: Callable[P, Endpoint[T]]) -> Callable[Concatenate[_AsyncResource, P], Awaitable[T]]:
+    async def method(self: _AsyncResource, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._sender.send(build(*args, **kwargs))  # pyright: ignore[reportPrivateUsage]
+
+    return _documented(method, build)
+
+
+def _turn(build: Callable[P, PreparedTurn]) -> Callable[Concatenate[_Resource, P], TurnStream]:
+    def method(self: _Resource, *args: P.args, **kwargs: P.kwargs) -> TurnStream:
+        return self._sender.open_turn(build(*args, **kwargs))  # pyright: ignore[reportPrivateUsage]
+
+    return _documented(method, build)
+
+
+def _async_turn(build: Callable[P, PreparedTurn]) -> Callable[Concatenate[_AsyncResource, P], AsyncTurnStream]:
+    def method(self: _AsyncResource, *args: P.args, **kwargs: P.kwargs) -> AsyncTurnStream:
+        return self._sender.open_turn(build(*args, **kwargs))  # pyright: ignore[reportPrivateUsage]
+
+    return _documented(method, build)
+
+
+class Agents(_Resource):
+    """Agents."""
+
+    create = _call(endpoints.create_agent)
+    retrieve = _call(endpoints.retrieve_agent)
+    delete = _call(endpoints.delete_agent)
+
+
+class AsyncAgents(_AsyncResource):
+    """Agents."""
+
+    create = _async_call(endpoints.create_agent)
+    retrieve = _async_call(endpoints.retrieve_agent)
+    delete = _async_call(endpoints.delete_agent)
+
+
+class Messages(_Resource):
+    """The messages of a conversation."""
+
+    list = _call(endpoints.list_messages)
+    create = _turn(endpoints.create_message)
+    stream = _turn(endpoints.attach_to_run)
+
+
+class AsyncMessages(_AsyncResource):
+    """The messages of a conversation."""
+
+    list = _async_call(endpoints.list_messages)
+    create = _async_turn(endpoints.create_message)
+    stream = _async_turn(endpoints.attach_to_run)
+
+
+class Conversations(_Resource):
+    """Conversations."""
+
+    create = _call(endpoints.create_conversation)
+    retrieve = _call(endpoints.retrieve_conversation)
+    list = _call(endpoints.list_conversations)
+    delete = _call(endpoints.delete_conversation)
+    fork = _call(endpoints.fork_conversation)
+    cancel = _call(endpoints.cancel_conversation)
+
+    def __init__(self, sender: BlockingSender) -> None:
+        super().__init__(sender)
+        self.messages = Messages(sender)
+
+
+class AsyncConversations(_AsyncResource):
+    """Conversations."""
+
+    create = _async_call(endpoints.create_conversation)
+    retrieve = _async_call(endpoints.retrieve_conversation)
+    list = _async_call(endpoints.list_conversations)
+    delete = _async_call(endpoints.delete_conversation)
+    fork = _async_call(endpoints.fork_conversation)
+    cancel = _async_call(endpoints.cancel_conversation)
+
+    def __init__(self, sender: AsyncSender) -> None:
+        super().__init__(sender)
+        self.messages = AsyncMessages(sender)
+
+
+class Runs(_Resource):
+    """Runs: what the server made of a turn."""
+
+    retrieve = _call(endpoints.retrieve_run)
+    messages = _call(endpoints.list_run_messages)
+
+
+class AsyncRuns(_AsyncResource):
+    """Runs: what the server made of a turn."""
+
+    retrieve = _async_call(endpoints.retrieve_run)
+    messages = _async_call(endpoints.list_run_messages)

@@ -1,0 +1,198 @@
+"""How endpoints are called and turns are made ready: for threads and for tasks.
+
+A client and its resources refer to a sender, never to each other, so that dropping the client closes its connections.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+
+from letta_adapters import retry
+from letta_adapters.client.endpoints import Endpoint, PreparedTurn
+from letta_adapters.client.settings import Settings
+from letta_adapters.client.transport import AsyncHTTPTransport, HTTPTransport
+from letta_adapters.drivers import AsyncTurnStream, TurnStream
+from letta_adapters.errors import LettaError, ProtocolError
+from letta_adapters.exchange import Broken, BrokenKind, Request, error_from_response, excerpt
+from letta_adapters.locks import ConversationLock, conversation_lock
+from letta_adapters.turn import Capabilities, Turn, TurnPolicy
+
+__all__ = ["AsyncSender", "BlockingSender"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Answer:
+    """A whole answer."""
+
+    status: int
+    retry_after: float | None
+    body: bytes
+
+
+class _Unavailable(Exception):
+    """An answer that may be another one next time."""
+
+    def __init__(self, error: LettaError, retry_after: float | None) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.retry_after = retry_after
+
+
+def _result(endpoint: Endpoint[T], answer: _Answer) -> T:
+    """Read an answer, or raise what it means."""
+    what = f"{endpoint.request.method} {endpoint.request.path}"
+    if not 200 <= answer.status < 300:
+        error = error_from_response(answer.status, answer.body, what=what)
+        patient = answer.retry_after is None or answer.retry_after <= retry.MAX_RETRY_AFTER
+        if patient and retry.should_retry(answer.status) and (endpoint.repeatable or answer.status == 429):
+            raise _Unavailable(error, answer.retry_after)
+        raise error
+    try:
+        return endpoint.read(answer.body)
+    except ValueError:
+        raise ProtocolError(f"{what} was answered with {excerpt(answer.body)!r}, which cannot be read.") from None
+
+
+def _may_repeat(endpoint: Endpoint[T], error: BaseException) -> bool:
+    if isinstance(error, Broken):
+        return endpoint.repeatable or error.kind is BrokenKind.CONNECT
+    return isinstance(error, _Unavailable)
+
+
+def _delay(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, _Unavailable) and error.retry_after is not None:
+        return error.retry_after
+    return retry.backoff(state.attempt_number)
+
+
+def _public(error: Broken | _Unavailable) -> LettaError:
+    return error.error if isinstance(error, _Unavailable) else error.to_error()
+
+
+class _Sender:
+    """What both senders share: the server's address, how long things are tried, what was learned."""
+
+    def __init__(self, settings: Settings, policy: TurnPolicy) -> None:
+        self.settings = settings
+        self.policy = policy
+        self._capabilities = Capabilities()
+
+    def _new_turn(self, prepared: PreparedTurn) -> Turn:
+        return Turn(
+            prepared.request,
+            conversation_id=prepared.conversation_id,
+            agent_id=prepared.agent_id,
+            run_id=prepared.run_id,
+            starting_after=prepared.starting_after,
+            policy=self.policy,
+            capabilities=self._capabilities,
+        )
+
+    def _lock(self, prepared: PreparedTurn) -> ConversationLock:
+        if prepared.request is None:  # attaching sends nothing that could get in anybody's way
+            return ConversationLock()
+        key = [self.settings.base_url, prepared.conversation_id]
+        if prepared.conversation_id == "default":
+            key.append(prepared.agent_id or "")
+        return conversation_lock(*key)
+
+
+class BlockingSender(_Sender):
+    """Sends for threads."""
+
+    def __init__(self, settings: Settings, policy: TurnPolicy, transport: HTTPTransport) -> None:
+        super().__init__(settings, policy)
+        self._transport = transport
+
+    def send(self, endpoint: Endpoint[T]) -> T:
+        """Call an endpoint, trying again where that does no harm."""
+        retrying = Retrying(
+            retry=retry_if_exception(lambda error: _may_repeat(endpoint, error)),
+            stop=stop_after_attempt(self.policy.max_retries + 1),
+            wait=_delay,
+            reraise=True,
+        )
+        try:
+            return retrying(lambda: _result(endpoint, self._exchange(endpoint.request)))
+        except (Broken, _Unavailable) as error:
+            raise _public(error) from error
+
+    def open_turn(self, prepared: PreparedTurn) -> TurnStream:
+        """Make a turn ready to be streamed."""
+        return TurnStream(
+            self._new_turn(prepared),
+            self._transport,
+            lock=self._lock(prepared),
+            busy_timeout=self.policy.busy_timeout,
+            idle_timeout=self.policy.idle_timeout,
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def _exchange(self, request: Request) -> _Answer:
+        idle = self.policy.idle_timeout
+        response = self._transport.open(request, idle_timeout=idle)
+        try:
+            body = b"".join(iter(lambda: response.read(idle), None))
+        finally:
+            response.close()
+        return _Answer(status=response.status, retry_after=retry.parse_retry_after(response.headers), body=body)
+
+
+class AsyncSender(_Sender):
+    """Sends for tasks."""
+
+    def __init__(self, settings: Settings, policy: TurnPolicy, transport: AsyncHTTPTransport) -> None:
+        super().__init__(settings, policy)
+        self._transport = transport
+
+    async def send(self, endpoint: Endpoint[T]) -> T:
+        """Call an endpoint, trying again where that does no harm."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(lambda error: _may_repeat(endpoint, error)),
+            stop=stop_after_attempt(self.policy.max_retries + 1),
+            wait=_delay,
+            reraise=True,
+        )
+
+        async def attempt() -> T:
+            return _result(endpoint, await self._exchange(endpoint.request))
+
+        try:
+            return await retrying(attempt)
+        except (Broken, _Unavailable) as error:
+            raise _public(error) from error
+
+    def open_turn(self, prepared: PreparedTurn) -> AsyncTurnStream:
+        """Make a turn ready to be streamed."""
+        return AsyncTurnStream(
+            self._new_turn(prepared),
+            self._transport,
+            lock=self._lock(prepared),
+            busy_timeout=self.policy.busy_timeout,
+            idle_timeout=self.policy.idle_timeout,
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop."""
+        await self._transport.close()
+
+    async def _exchange(self, request: Request) -> _Answer:
+        idle = self.policy.idle_timeout
+        response = await self._transport.open(request, idle_timeout=idle)
+        try:
+            pieces: list[bytes] = []
+            while (piece := await response.read(idle)) is not None:
+                pieces.append(piece)
+        finally:
+            await response.close()
+        retry_after = retry.parse_retry_after(response.headers)
+        return _Answer(status=response.status, retry_after=retry_after, body=b"".join(pieces))

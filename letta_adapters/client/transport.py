@@ -1,0 +1,265 @@
+"""The only module that imports httpx: requests go out here and answers come in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import threading
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from dataclasses import dataclass
+
+import httpx
+
+from letta_adapters.client.settings import Settings
+from letta_adapters.exchange import Broken, BrokenKind, Request
+from letta_adapters.version import VERSION
+
+__all__ = ["AsyncHTTPTransport", "HTTPTransport"]
+
+_CONNECT_TIMEOUT = 10.0
+_HEADERS = {
+    "user-agent": f"letta-adapters/{VERSION}",
+    "content-type": "application/json",
+    "accept": "application/json, text/event-stream",
+    # A compressed stream would be held back until the compressor has a block.
+    "accept-encoding": "identity",
+}
+
+
+def _timeout(idle: float) -> httpx.Timeout:
+    return httpx.Timeout(idle, connect=min(_CONNECT_TIMEOUT, idle))
+
+
+def _limits() -> httpx.Limits:
+    # Turns are long and many; a pool that is full would make one wait for another.
+    return httpx.Limits(max_connections=None, max_keepalive_connections=20)
+
+
+@contextlib.contextmanager
+def _as_broken(url: str) -> Generator[None, None, None]:
+    """Turn httpx's errors into `Broken`."""
+    try:
+        yield
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
+        raise Broken(BrokenKind.CONNECT, _reason(error), url=url) from error
+    except httpx.TimeoutException as error:
+        raise Broken(BrokenKind.TIMEOUT, _reason(error), url=url) from error
+    except (httpx.HTTPError, httpx.StreamError, ssl.SSLError, OSError) as error:
+        raise Broken(BrokenKind.LOST, _reason(error), url=url) from error
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+class HTTPTransport:
+    """Blocking requests over an `httpx.Client`.
+
+    Args:
+        settings: The server.
+        http_client: A client of the caller's own; it is used as it is and never closed here.
+    """
+
+    def __init__(self, settings: Settings, *, http_client: httpx.Client | None = None) -> None:
+        self._settings = settings
+        self._client = http_client or httpx.Client(limits=_limits())
+        # Models are rarely closed by hand; their connections go with them.
+        self._closing = None if http_client else weakref.finalize(self, self._client.close)
+
+    def open(self, request: Request, *, idle_timeout: float) -> HTTPResponse:
+        """Send a request and give the answer once its headers are here."""
+        with _as_broken(self._settings.base_url):
+            prepared = self._client.build_request(
+                request.method,
+                self._settings.base_url + request.path,
+                params={name: value for name, value in request.query.items() if value is not None},
+                content=request.body,
+                headers={**_HEADERS, **self._settings.headers},
+                timeout=_timeout(idle_timeout),
+            )
+            answer = self._client.send(prepared, stream=True, follow_redirects=False)
+        return HTTPResponse(answer, url=self._settings.base_url, idle_timeout=idle_timeout)
+
+    def close(self) -> None:
+        """Close the connections, unless the client is the caller's."""
+        if self._closing is not None:
+            self._closing()
+
+
+class HTTPResponse:
+    """An answer of `HTTPTransport`."""
+
+    def __init__(self, answer: httpx.Response, *, url: str, idle_timeout: float) -> None:
+        self._answer = answer
+        self._url = url
+        self._idle_timeout = idle_timeout
+        self._chunks: Iterator[bytes] | None = None
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self._answer.status_code
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, names in any case."""
+        return self._answer.headers
+
+    def read(self, timeout: float) -> bytes | None:
+        """The next bytes, or `None` at the end."""
+        if self._chunks is None:
+            self._chunks = self._answer.iter_bytes()
+        with _as_broken(self._url):
+            if timeout >= self._idle_timeout:
+                return next(self._chunks, None)
+            with self._cut_after(timeout):
+                return next(self._chunks, None)
+
+    def close(self) -> None:
+        """Give the connection back, or cut it where the body was not read to its end."""
+        with contextlib.suppress(httpx.HTTPError, OSError):
+            self._answer.close()
+
+    @contextlib.contextmanager
+    def _cut_after(self, seconds: float) -> Generator[None, None, None]:
+        """End a read sooner than the timeout that httpx took at the start of the answer and cannot change."""
+        stream = self._answer.extensions.get("network_stream")
+        connection = stream.get_extra_info("socket") if stream is not None else None
+        if not isinstance(connection, socket.socket):
+            yield
+            return
+        timer = threading.Timer(seconds, _shut, [connection])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+
+
+def _shut(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)  # wakes the reader; an SSL socket's own would not
+
+
+class AsyncHTTPTransport:
+    """Requests of tasks over an `httpx.AsyncClient`, one for each event loop.
+
+    Connections belong to the loop that opened them, and a program may run several loops one after the other
+    (`asyncio.run` twice), so each gets a client of its own.
+
+    Args:
+        settings: The server.
+        http_client: A client of the caller's own; it is used as it is and never closed here.
+    """
+
+    def __init__(self, settings: Settings, *, http_client: httpx.AsyncClient | None = None) -> None:
+        self._settings = settings
+        self._given = http_client
+        self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopClient] = weakref.WeakKeyDictionary()
+        self._mutex = threading.Lock()
+
+    async def open(self, request: Request, *, idle_timeout: float) -> AsyncHTTPResponse:
+        """Send a request and give the answer once its headers are here."""
+        client = await self._client()
+        with _as_broken(self._settings.base_url):
+            prepared = client.build_request(
+                request.method,
+                self._settings.base_url + request.path,
+                params={name: value for name, value in request.query.items() if value is not None},
+                content=request.body,
+                headers={**_HEADERS, **self._settings.headers},
+                timeout=_timeout(idle_timeout),
+            )
+            answer = await client.send(prepared, stream=True, follow_redirects=False)
+        return AsyncHTTPResponse(answer, url=self._settings.base_url, idle_timeout=idle_timeout)
+
+    async def close(self) -> None:
+        """Close the connections of this event loop, unless the client is the caller's."""
+        with self._mutex:
+            client = self._clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.lifetime.aclose()
+
+    async def _client(self) -> httpx.AsyncClient:
+        if self._given is not None:
+            return self._given
+        loop = asyncio.get_running_loop()
+        with self._mutex:
+            known = self._clients.get(loop)
+            if known is None:
+                client = httpx.AsyncClient(limits=_limits())
+                known = self._clients[loop] = _LoopClient(client=client, lifetime=_closed_with_loop(client))
+                started = False
+            else:
+                started = True
+        if not started:
+            await known.lifetime.__anext__()
+        return known.client
+
+
+@dataclass(frozen=True, kw_only=True)
+class _LoopClient:
+    """The client of one event loop, and what closes it."""
+
+    client: httpx.AsyncClient
+    lifetime: AsyncGenerator[None, None]
+
+
+async def _closed_with_loop(client: httpx.AsyncClient) -> AsyncGenerator[None, None]:
+    """Close a client when its event loop shuts down or when nobody refers to it any more.
+
+    A loop closes the asynchronous generators that were begun in it; there is no other hook for its end.
+    """
+    try:
+        yield
+    finally:
+        await client.aclose()
+
+
+class AsyncHTTPResponse:
+    """An answer of `AsyncHTTPTransport`."""
+
+    def __init__(self, answer: httpx.Response, *, url: str, idle_timeout: float) -> None:
+        self._answer = answer
+        self._url = url
+        self._idle_timeout = idle_timeout
+        self._chunks: AsyncIterator[bytes] | None = None
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self._answer.status_code
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, names in any case."""
+        return self._answer.headers
+
+    async def read(self, timeout: float) -> bytes | None:
+        """The next bytes, or `None` at the end."""
+        if self._chunks is None:
+            self._chunks = self._answer.aiter_bytes()
+        with _as_broken(self._url):
+            if timeout >= self._idle_timeout:
+                return await self._next(self._chunks)
+            try:
+                return await asyncio.wait_for(self._next(self._chunks), timeout)
+            except asyncio.TimeoutError:
+                raise Broken(BrokenKind.TIMEOUT, f"no byte for {timeout:g} seconds", url=self._url) from None
+
+    async def close(self) -> None:
+        """Give the connection back, or cut it where the body was not read to its end."""
+        with contextlib.suppress(httpx.HTTPError, OSError):
+            await self._answer.aclose()
+
+    @staticmethod
+    async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
+        try:
+            return await chunks.__anext__()
+        except StopAsyncIteration:
+            return None
