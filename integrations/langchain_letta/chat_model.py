@@ -1,0 +1,323 @@
+"""`ChatLetta`: a Letta conversation as a LangChain chat model."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing, closing
+from typing import Any, cast
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+from langchain_core.utils import from_env, secret_from_env
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
+from typing_extensions import Self, override
+
+from langchain_letta.events import Chunks, message_from
+from langchain_letta.messages import from_langchain
+from langchain_letta.tools import client_tools_from_openai, openai_tools_from_langchain
+from letta_adapters.assembly import TurnEvent
+from letta_adapters.client import AsyncLettaClient, LettaClient
+from letta_adapters.client.endpoints import check_agent_id, check_conversation_id
+from letta_adapters.client.settings import Settings
+from letta_adapters.delivery import Delivered, Flow, TurnOptions, adeliver, deliver, delivery
+from letta_adapters.planner import SystemPolicy, Target
+from letta_adapters.wire import ClientSkill, MessageType
+
+__all__ = ["ChatLetta"]
+
+_LOG = logging.getLogger("langchain_letta")
+
+_FRAMEWORK_KWARGS = frozenset({"tool_choice", "ls_structured_output_format", "stream", "strict", "parallel_tool_calls"})
+"""What LangChain passes on and what an agent server has no place for."""
+
+
+class ChatLetta(BaseChatModel):
+    """A Letta agent as a LangChain chat model.
+
+    LangChain passes the whole transcript on every call; Letta remembers it. `ChatLetta` sends what is new, once.
+
+    Two modes:
+
+    * **followed** (no `conversation_id`): the transcript is the truth. A transcript without an answer of this agent
+      starts a conversation and seeds it; from then on every answer carries an anchor in its `response_metadata`, and
+      the next call goes on there. One model serves any number of threads.
+    * **pinned** (`conversation_id="conv-…"`, or `"default"` with `agent_id`): the server's conversation is the truth,
+      and what follows the last answer in the transcript is sent.
+
+    `stop` is accepted and ignored: when an answer ends is the agent's matter. So is `tool_choice`: Letta has none.
+
+    Raises:
+        ValueError: At construction, when neither an agent nor a conversation is given or an id is malformed; on a
+            call, when there is nothing to send or a content part is not one that Letta takes.
+        LettaError: On a call; the tree is in `letta_adapters.errors`.
+
+    Example:
+        ```python
+        from langchain_letta import ChatLetta
+
+        model = ChatLetta(agent_id="agent-…", base_url="http://localhost:8283")
+        print(model.invoke("Hello, I am Ann.").text)
+        ```
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, populate_by_name=True, extra="forbid")
+
+    agent_id: str | None = Field(default_factory=from_env("LETTA_AGENT_ID", default=None))
+    """The agent; needed in followed mode and for `conversation_id="default"`. Else `LETTA_AGENT_ID`."""
+
+    conversation_id: str | None = None
+    """The conversation in pinned mode."""
+
+    base_url: str | None = Field(default_factory=from_env("LETTA_BASE_URL", default=None))
+    """The server; else `LETTA_BASE_URL`, else Letta Cloud."""
+
+    api_key: SecretStr | None = Field(default_factory=secret_from_env("LETTA_API_KEY", default=None))
+    """The bearer key; else `LETTA_API_KEY`. A self-hosted server may need none."""
+
+    timeout: float = Field(default=90.0, gt=0)
+    """Seconds without any byte after which a connection counts as lost; the server's pings are bytes."""
+
+    max_retries: int = Field(default=5, ge=0)
+    """Failures in a row after which a turn is given up. Trying again never sends a turn twice."""
+
+    busy_timeout: float = Field(default=60.0, ge=0)
+    """Seconds to wait for another turn of the same conversation."""
+
+    background: bool | None = None
+    """Stream in the background: `None` tries and falls back; `False` never does, and a lost turn cannot be resumed."""
+
+    system_messages: SystemPolicy = "once"
+    """What becomes of system messages.
+
+    `once`: sent when new or changed; `override`: sent as `override_system` every time, which hides the agent's memory
+    blocks; `ignore`: left out.
+    """
+
+    max_steps: int | None = None
+    """Steps of the agent at most; the server's default is 50."""
+
+    override_model: str | None = None
+    """The handle of another model than the agent's own."""
+
+    override_system: str | None = None
+    """Another system prompt than the agent's own; it hides the memory blocks."""
+
+    include_return_message_types: tuple[MessageType, ...] | None = None
+    """Messages of these types only; without `approval_request_message` tool calls go unseen."""
+
+    client_skills: tuple[ClientSkill, ...] = ()
+    """Skills of the caller's environment, shown to the agent."""
+
+    http_client: Any = Field(default=None, exclude=True, repr=False)
+    """An `httpx.Client` of your own."""
+
+    http_async_client: Any = Field(default=None, exclude=True, repr=False)
+    """An `httpx.AsyncClient` of your own."""
+
+    cache: Any = False
+    """Off: a stateful model must not be answered from a cache."""
+
+    _sync: LettaClient | None = PrivateAttr(default=None)
+    _async: AsyncLettaClient | None = PrivateAttr(default=None)
+    _mutex: Any = PrivateAttr(default_factory=threading.Lock)
+
+    @model_validator(mode="after")
+    def _check_target(self) -> Self:
+        self._target({})
+        Settings.resolve(self.base_url, self.api_key)
+        return self
+
+    @override
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        with closing(deliver(self.client, self._flow(messages, kwargs))) as events:
+            for event in events:
+                if isinstance(event, Delivered):
+                    return self._result(event, kwargs)
+        raise AssertionError("a delivery ends with what was delivered")
+
+    @override
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        async with aclosing(adeliver(self.async_client, self._flow(messages, kwargs))) as events:
+            async for event in events:
+                if isinstance(event, Delivered):
+                    return self._result(event, kwargs)
+        raise AssertionError("a delivery ends with what was delivered")
+
+    @override
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        chunks = Chunks()
+        with closing(deliver(self.client, self._flow(messages, kwargs))) as events:
+            for event in events:
+                if chunk := self._chunk(chunks, event, kwargs):
+                    yield chunk
+
+    @override
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        chunks = Chunks()
+        async with aclosing(adeliver(self.async_client, self._flow(messages, kwargs))) as events:
+            async for event in events:
+                if chunk := self._chunk(chunks, event, kwargs):
+                    yield chunk
+
+    @override
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | dict[str, Any] | bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Offer tools to the agent; LangChain runs them.
+
+        Args:
+            tools: Tools, functions, pydantic classes, OpenAI's dicts.
+            tool_choice: Accepted and ignored: Letta has no way to force a call.
+            kwargs: Passed on with every call.
+
+        Raises:
+            ValueError: A name is refused by the API, or two tools have the same one.
+        """
+        if not tools:
+            return self.bind(**kwargs)
+        return self.bind(tools=openai_tools_from_langchain(tools), tool_choice=tool_choice, **kwargs)
+
+    @property
+    def client(self) -> LettaClient:
+        """The client that this model uses for blocking calls."""
+        with self._mutex:
+            if self._sync is None:
+                self._sync = LettaClient(
+                    base_url=self.base_url,
+                    api_key=self.api_key,
+                    timeout=self.timeout,
+                    max_retries=self.max_retries,
+                    busy_timeout=self.busy_timeout,
+                    http_client=self.http_client,
+                )
+            return self._sync
+
+    @property
+    def async_client(self) -> AsyncLettaClient:
+        """The client that this model uses for asynchronous calls."""
+        with self._mutex:
+            if self._async is None:
+                self._async = AsyncLettaClient(
+                    base_url=self.base_url,
+                    api_key=self.api_key,
+                    timeout=self.timeout,
+                    max_retries=self.max_retries,
+                    busy_timeout=self.busy_timeout,
+                    http_client=self.http_async_client,
+                )
+            return self._async
+
+    @property
+    @override
+    def _llm_type(self) -> str:
+        return "letta-chat"
+
+    @property
+    @override
+    def _identifying_params(self) -> dict[str, Any]:
+        return {
+            "agent_id": self.agent_id,
+            "conversation_id": self.conversation_id,
+            "base_url": Settings.resolve(self.base_url).base_url,
+            "override_model": self.override_model,
+        }
+
+    @override
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = super()._get_ls_params(stop=stop, **kwargs)
+        params["ls_provider"] = "letta"
+        params["ls_model_name"] = self._model_name(kwargs)
+        return params
+
+    def _flow(self, messages: Sequence[BaseMessage], kwargs: dict[str, Any]) -> Flow:
+        for name in kwargs.keys() - type(self).model_fields.keys() - _FRAMEWORK_KWARGS - {"tools"}:
+            _LOG.warning("ChatLetta ignores the argument %r.", name)
+        return delivery(
+            from_langchain(messages),
+            self._target(kwargs),
+            system_policy=kwargs.get("system_messages", self.system_messages),
+            options=self._options(kwargs),
+        )
+
+    def _target(self, kwargs: dict[str, Any]) -> Target:
+        agent_id: str | None = kwargs.get("agent_id", self.agent_id)
+        conversation_id: str | None = kwargs.get("conversation_id", self.conversation_id)
+        if agent_id is None and conversation_id is None:
+            raise ValueError(
+                "Pass `agent_id` (or set LETTA_AGENT_ID) to start conversations with an agent, "
+                "or `conversation_id` to go on with one."
+            )
+        if agent_id is not None:
+            check_agent_id(agent_id)
+        if conversation_id is not None:
+            check_conversation_id(conversation_id, agent_id)
+        return Target(agent_id=agent_id, conversation_id=conversation_id)
+
+    def _options(self, kwargs: dict[str, Any]) -> TurnOptions:
+        given = {name: kwargs.get(name, getattr(self, name)) for name in _OPTIONS}
+        return TurnOptions(client_tools=client_tools_from_openai(kwargs.get("tools") or ()), **given)
+
+    def _model_name(self, kwargs: dict[str, Any]) -> str:
+        """The name to report: the agent's, since which model it uses is its own matter."""
+        target = self._target(kwargs)
+        model = kwargs.get("override_model", self.override_model)
+        return cast("str", model or f"letta/{target.agent_id or target.conversation_id}")
+
+    def _result(self, delivered: Delivered, kwargs: dict[str, Any]) -> ChatResult:
+        message = message_from(delivered, model_name=self._model_name(kwargs))
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+    def _chunk(
+        self, chunks: Chunks, event: TurnEvent | Delivered, kwargs: dict[str, Any]
+    ) -> ChatGenerationChunk | None:
+        if isinstance(event, Delivered):
+            return ChatGenerationChunk(message=chunks.last(event, model_name=self._model_name(kwargs)))
+        message = chunks.from_event(event)
+        return ChatGenerationChunk(message=message) if message is not None else None
+
+
+_OPTIONS = (
+    "client_skills",
+    "max_steps",
+    "override_model",
+    "override_system",
+    "include_return_message_types",
+    "background",
+)
+"""Fields of the model that go to the API as they are."""

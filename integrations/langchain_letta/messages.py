@@ -1,0 +1,137 @@
+"""Translation between LangChain messages and the neutral transcript and turn."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, cast
+
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+from langchain_core.messages.content import ContentBlock
+
+from letta_adapters.transcript import (
+    Anchor,
+    AssistantEntry,
+    Call,
+    Content,
+    Entry,
+    HumanEntry,
+    SystemEntry,
+    ToolEntry,
+)
+from letta_adapters.wire import Base64Image, ImageContent, LettaImage, TextContent, UrlImage
+
+__all__ = ["ANCHOR_KEY", "from_langchain"]
+
+ANCHOR_KEY = "letta"
+"""Where an answer's anchor stands in `AIMessage.response_metadata`."""
+
+
+def from_langchain(messages: Sequence[BaseMessage]) -> list[Entry]:
+    """Translate a list of messages.
+
+    Raises:
+        ValueError: A message or a content part is of a kind that Letta cannot take; says which and where.
+    """
+    return [_entry(message, position) for position, message in enumerate(messages)]
+
+
+def _entry(message: BaseMessage, position: int) -> Entry:
+    match message:
+        case SystemMessage():
+            return SystemEntry(text=_text(message), id=message.id)
+        case HumanMessage():
+            return HumanEntry(content=_content(message, position), id=message.id, name=message.name)
+        case AIMessage():
+            return AssistantEntry(
+                text=_text(message),
+                calls=_calls(message),
+                anchor=Anchor.from_metadata(message.response_metadata.get(ANCHOR_KEY)),
+                id=message.id,
+                name=message.name,
+            )
+        case ToolMessage():
+            return ToolEntry(
+                tool_call_id=message.tool_call_id,
+                content=_content(message, position),
+                status=message.status,
+                name=message.name,
+                id=message.id,
+            )
+        case FunctionMessage():
+            return HumanEntry(content=f"[The function {message.name} answered: {_text(message)}]", id=message.id)
+        case ChatMessage():
+            return _by_role(message, position)
+        case _:
+            raise ValueError(f"Message {position} is a {type(message).__name__}, which cannot be sent to Letta.")
+
+
+def _by_role(message: ChatMessage, position: int) -> Entry:
+    match message.role:
+        case "user" | "human":
+            return HumanEntry(content=_content(message, position), id=message.id, name=message.name)
+        case "assistant" | "ai":
+            return AssistantEntry(text=_text(message), id=message.id, name=message.name)
+        case "system" | "developer":
+            return SystemEntry(text=_text(message), id=message.id)
+        case role:
+            raise ValueError(f"Message {position} has the role {role!r}, which Letta does not have.")
+
+
+def _text(message: BaseMessage) -> str:
+    return str(message.text)
+
+
+def _calls(message: AIMessage) -> tuple[Call, ...]:
+    valid = [
+        Call(tool_call_id=call["id"] or "", name=call["name"], arguments=json.dumps(call["args"], ensure_ascii=False))
+        for call in message.tool_calls
+    ]
+    invalid = [
+        Call(tool_call_id=call["id"] or "", name=call["name"] or "", arguments=call["args"] or "")
+        for call in message.invalid_tool_calls
+    ]
+    return tuple(valid + invalid)
+
+
+def _content(message: BaseMessage, position: int) -> Content:
+    if isinstance(message.content, str):
+        return message.content
+    # Standard blocks: LangChain knows how OpenAI, Anthropic and others spell an image.
+    return tuple(
+        _part(block, f"part {number} of message {position} ({message.type})")
+        for number, block in enumerate(message.content_blocks)
+    )
+
+
+def _part(block: ContentBlock, where: str) -> TextContent | ImageContent:
+    kind = block["type"]
+    fields = cast("dict[str, Any]", block)
+    if kind in ("text", "text-plain") and isinstance(fields.get("text"), str):
+        return TextContent(text=fields["text"])
+    if kind == "image":
+        return _image(fields, where)
+    if kind == "non_standard":
+        kind = fields["value"].get("type", kind)
+    raise ValueError(f"A Letta agent takes text and images; {where} is of type {kind!r}.")
+
+
+def _image(block: dict[str, Any], where: str) -> ImageContent:
+    if url := block.get("url"):
+        return ImageContent(source=UrlImage(url=url))
+    if data := block.get("base64"):
+        media_type = block.get("mime_type")
+        if not media_type:
+            raise ValueError(f"The image of {where} has no `mime_type`.")
+        return ImageContent(source=Base64Image(media_type=media_type, data=data))
+    if file_id := block.get("file_id"):
+        return ImageContent(source=LettaImage(file_id=file_id))
+    raise ValueError(f"The image of {where} has neither `url` nor `base64` nor `file_id`.")

@@ -1,0 +1,1 @@
+"""Letta for LlamaIndex: a memory-backed chat engine and a workflow agent. Nothing is here yet."""
