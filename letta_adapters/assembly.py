@@ -238,7 +238,8 @@ class Assembly:
         self._server_calls: dict[str, _OpenCall] = {}
         self._pending: dict[str, _OpenCall] = {}
         self._untold: list[_OpenCall] = []  # server calls whose arguments may still be arriving
-        self._message_ids: dict[str, None] = {}
+        self._untold_step: str | None = None  # id of the message that they belong to
+        self._message_ids: dict[str, str | None] = {}  # with their steps
 
     @property
     def pending_ids(self) -> tuple[str, ...]:
@@ -257,8 +258,24 @@ class Assembly:
 
     def feed(self, message: KnownMessage | Unknown) -> list[TurnDelta]:
         """Take one message, or one delta of it, and tell what is new."""
+        events: list[TurnDelta] = []
         if not isinstance(message, Unknown):
-            self._message_ids.setdefault(message.id)
+            self._name(message)
+            # Of deltas the end shows only in what comes next; a step's own text may come in between.
+            if self._untold and message.id != self._untold_step:
+                events = self._told_calls()
+        events.extend(self._part(message))
+        return events
+
+    def _name(self, message: KnownMessage) -> None:
+        """Keep the id. A step that asks for approval is stored under that request's id alone (measured)."""
+        if isinstance(message, ApprovalRequestMessage) and message.step_id is not None:
+            renamed = [id for id, step in self._message_ids.items() if step == message.step_id and id != message.id]
+            for id in renamed:
+                del self._message_ids[id]
+        self._message_ids.setdefault(message.id, message.step_id)
+
+    def _part(self, message: KnownMessage | Unknown) -> list[TurnDelta]:
         match message:
             case AssistantMessage():
                 return self._text(message)
@@ -268,14 +285,14 @@ class Assembly:
                 return self._server_call(message)
             case ApprovalRequestMessage():
                 self._pending_call(message)
-                return self._told_calls()
+                return []
             case ToolReturnMessage():
                 return self._server_results(message)
             case HiddenReasoningMessage():
                 part = HiddenReasoning(index=len(self._parts), state=message.state, text=message.hidden_reasoning)
-                return [*self._told_calls(), self._add(part)]
+                return [self._add(part)]
             case SummaryMessage() | EventMessage() | Unknown():
-                return [*self._told_calls(), self._add(Notice(index=len(self._parts), message=message))]
+                return [self._add(Notice(index=len(self._parts), message=message))]
             case UserMessage() | SystemMessage() | ApprovalResponseMessage():
                 return []  # what was sent, not what came back
             case _:
@@ -315,22 +332,19 @@ class Assembly:
 
     def _text(self, message: AssistantMessage) -> list[TurnDelta]:
         text = message.content if isinstance(message.content, str) else text_of(message.content)
-        events = self._told_calls()
         if not text:
-            return events
+            return []
         key = (message.id, message.otid)
         part = self._texts.get(key)
         if part is None:
             part = self._texts[key] = _OpenText(index=len(self._parts))
             self._parts.append(part)
         part.pieces.append(text)
-        events.append(TextDelta(index=part.index, text=text))
-        return events
+        return [TextDelta(index=part.index, text=text)]
 
     def _reasoning(self, message: ReasoningMessage) -> list[TurnDelta]:
-        events = self._told_calls()
         if not message.reasoning and not message.signature:
-            return events
+            return []
         key = (message.id, message.otid)
         part = self._reasonings.get(key)
         if part is None:
@@ -338,8 +352,7 @@ class Assembly:
             self._parts.append(part)
         part.pieces.append(message.reasoning)
         part.signature = message.signature or part.signature
-        events.append(ReasoningDelta(index=part.index, text=message.reasoning, signature=message.signature))
-        return events
+        return [ReasoningDelta(index=part.index, text=message.reasoning, signature=message.signature)]
 
     def _server_call(self, message: ToolCallMessage) -> list[TurnDelta]:
         for call in calls_of(message):
@@ -347,7 +360,7 @@ class Assembly:
             if part is not None and part.index == len(self._parts):
                 self._parts.append(part)
                 self._untold.append(part)
-        # A list is whole; of deltas the end shows only in what comes next.
+                self._untold_step = message.id
         return self._told_calls() if isinstance(message.tool_calls, list) else []
 
     def _pending_call(self, message: ApprovalRequestMessage) -> None:
@@ -355,8 +368,7 @@ class Assembly:
             _extend(self._pending, call, index=-1)
 
     def _server_results(self, message: ToolReturnMessage) -> list[TurnDelta]:
-        events = self._told_calls()
-        events.extend(
+        return [
             self._add(
                 ServerToolResult(
                     index=len(self._parts),
@@ -369,8 +381,7 @@ class Assembly:
             )
             for result in returns_of(message)
             if result.tool_call_id not in self._own_results
-        )
-        return events
+        ]
 
     def _told_calls(self) -> list[TurnDelta]:
         if not self._untold:

@@ -29,7 +29,7 @@ from letta_adapters.planner import Plan, SystemPolicy, Target, plan
 from letta_adapters.transcript import Anchor, Entry, anchor_of
 from letta_adapters.wire import ClientSkill, ClientTool, Conversation, MessageType, SystemMessage
 
-__all__ = ["Attempts", "Delivered", "TurnOptions", "adeliver", "deliver", "delivery"]
+__all__ = ["Attempts", "Delivered", "TurnOptions", "TurnOutcome", "adeliver", "deliver", "delivery"]
 
 T = TypeVar("T")
 
@@ -62,7 +62,7 @@ class Delivered:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Outcome:
+class TurnOutcome:
     """How a turn ended."""
 
     result: FinishedTurn | LettaError
@@ -126,7 +126,7 @@ def delivery(
     request = _otids(made, conversation_id, attempt=0, nonce=nonce)
     first = attempts.number(request)
     for attempt in count(first):
-        outcome: _Outcome = yield _prepare(made, conversation_id, attempt, nonce, options)
+        outcome: TurnOutcome = yield _prepare(made, conversation_id, attempt, nonce, options)
         if isinstance(outcome.result, FinishedTurn):
             return Delivered(turn=outcome.result, anchor=anchor_of(outcome.result, system_hash=made.system_hash))
         error = outcome.result
@@ -157,10 +157,10 @@ def deliver(client: LettaClient, flow: Flow) -> Generator[TurnEvent | Delivered,
                             held.append(event)  # it may be a failure of before, which nobody should see
                         else:
                             yield event
-                    answer = _Outcome(result=stream.result(), replayed=stream.replayed)
+                    answer = TurnOutcome(result=stream.result(), replayed=stream.replayed)
                     yield from held
                 except LettaError as error:
-                    answer = _Outcome(result=error, replayed=stream.replayed)
+                    answer = TurnOutcome(result=error, replayed=stream.replayed)
         step = _advance(flow, answer)
     yield step
 
@@ -184,11 +184,11 @@ async def adeliver(client: AsyncLettaClient, flow: Flow) -> AsyncGenerator[TurnE
                             held.append(event)  # it may be a failure of before, which nobody should see
                         else:
                             yield event
-                    answer = _Outcome(result=await stream.result(), replayed=stream.replayed)
+                    answer = TurnOutcome(result=await stream.result(), replayed=stream.replayed)
                     for event in held:
                         yield event
                 except LettaError as error:
-                    answer = _Outcome(result=error, replayed=stream.replayed)
+                    answer = TurnOutcome(result=error, replayed=stream.replayed)
         step = _advance(flow, answer)
     yield step
 

@@ -13,7 +13,8 @@ from letta_adapters.assembly import FinishedTurn, TurnEvent
 from letta_adapters.errors import ConversationBusy, LettaError
 from letta_adapters.exchange import Broken, Request
 from letta_adapters.locks import ConversationLock
-from letta_adapters.turn import Done, Failed, Open, Read, Step, Turn, Wait
+from letta_adapters.steps import Done, Failed, Open, Read, Step, Wait
+from letta_adapters.turn import Turn
 
 __all__ = ["AsyncResponse", "AsyncTransport", "AsyncTurnStream", "Response", "Transport", "TurnStream"]
 
@@ -78,12 +79,172 @@ class AsyncTransport(Protocol):
         ...
 
 
-def _busy_here(seconds: float) -> ConversationBusy:
-    return ConversationBusy(
-        f"Another turn of the conversation is in flight in this process, for more than {seconds:g} seconds.",
-        status=409,
-        hint="Finish or close the stream of the other turn, or raise `busy_timeout`.",
-    )
+class _Driver:
+    """What both drivers share: how a turn ended, and how it is handed out.
+
+    A stream refers to its driver and to the generator that the driver runs, never the other way round, so that a
+    stream that nobody refers to any more is closed at once and not when a cycle happens to be collected.
+    """
+
+    def __init__(self, turn: Turn, lock: ConversationLock, busy_timeout: float) -> None:
+        self.turn = turn
+        self.lock = lock
+        self.busy_timeout = busy_timeout
+        self.began = False
+        self._finished: FinishedTurn | None = None
+        self._error: LettaError | None = None
+
+    def busy(self) -> LettaError:
+        """The error for a conversation that this process keeps busy."""
+        self._error = ConversationBusy(
+            f"This process has another turn of the conversation in flight, for more than {self.busy_timeout:g} s.",
+            status=409,
+            hint="Finish or close the stream of the other turn, or raise `busy_timeout`.",
+        )
+        return self._error
+
+    def ended(self, step: Done | Failed) -> None:
+        """Keep how the turn ended."""
+        if isinstance(step, Done):
+            self._finished = step.turn
+        else:
+            self._error = step.error
+
+    def raise_failure(self) -> None:
+        """Raise the error that the turn ended with, if it did."""
+        if self._error is not None:
+            raise self._error
+
+    def result(self) -> FinishedTurn:
+        """The finished turn, or the error that stands in its place."""
+        self.raise_failure()
+        if self._finished is None:
+            accepted = None if self.began else False
+            raise LettaError("The stream was closed before the turn ended.", accepted=accepted)
+        return self._finished
+
+
+class _BlockingDriver(_Driver):
+    def __init__(
+        self,
+        turn: Turn,
+        transport: Transport,
+        lock: ConversationLock,
+        busy_timeout: float,
+        idle_timeout: float,
+        sleep: Callable[[float], None],
+    ) -> None:
+        super().__init__(turn, lock, busy_timeout)
+        self._transport = transport
+        self._idle_timeout = idle_timeout
+        self._sleep = sleep
+        self._response: Response | None = None
+
+    def run(self) -> Generator[TurnEvent, None, None]:
+        if not self.lock.acquire(self.busy_timeout):
+            raise self.busy()
+        locked = self.began = True
+        try:
+            step: Step = self.turn.start()
+            while not isinstance(step, (Done, Failed)):
+                step = self._carry_out(step)
+                if locked and not self.turn.exclusive:
+                    self.lock.release()
+                    locked = False
+                yield from self.turn.take_events()
+            self.ended(step)
+            self.raise_failure()
+        finally:
+            if locked:
+                self.lock.release()
+            self._close_response()
+
+    def _carry_out(self, step: Open | Read | Wait) -> Step:
+        try:
+            match step:
+                case Read():
+                    assert self._response is not None, "a Read follows an Open"
+                    chunk = self._response.read(step.timeout)
+                    return self.turn.closed() if chunk is None else self.turn.received(chunk)
+                case Open():
+                    self._close_response()
+                    self._response = self._transport.open(step.request, idle_timeout=self._idle_timeout)
+                    return self.turn.responded(self._response.status, self._response.headers)
+                case Wait():
+                    self._close_response()
+                    self._sleep(step.seconds)
+                    return self.turn.waited()
+                case _:
+                    assert_never(step)
+        except Broken as broken:
+            return self.turn.broke(broken)
+
+    def _close_response(self) -> None:
+        if self._response is not None:
+            response, self._response = self._response, None
+            response.close()
+
+
+class _AsyncDriver(_Driver):
+    def __init__(
+        self,
+        turn: Turn,
+        transport: AsyncTransport,
+        lock: ConversationLock,
+        busy_timeout: float,
+        idle_timeout: float,
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        super().__init__(turn, lock, busy_timeout)
+        self._transport = transport
+        self._idle_timeout = idle_timeout
+        self._sleep = sleep
+        self._response: AsyncResponse | None = None
+
+    async def run(self) -> AsyncGenerator[TurnEvent, None]:
+        if not await self.lock.acquire_async(self.busy_timeout):
+            raise self.busy()
+        locked = self.began = True
+        try:
+            step: Step = self.turn.start()
+            while not isinstance(step, (Done, Failed)):
+                step = await self._carry_out(step)
+                if locked and not self.turn.exclusive:
+                    self.lock.release()
+                    locked = False
+                for event in self.turn.take_events():
+                    yield event
+            self.ended(step)
+            self.raise_failure()
+        finally:
+            if locked:
+                self.lock.release()
+            await self._close_response()
+
+    async def _carry_out(self, step: Open | Read | Wait) -> Step:
+        try:
+            match step:
+                case Read():
+                    assert self._response is not None, "a Read follows an Open"
+                    chunk = await self._response.read(step.timeout)
+                    return self.turn.closed() if chunk is None else self.turn.received(chunk)
+                case Open():
+                    await self._close_response()
+                    self._response = await self._transport.open(step.request, idle_timeout=self._idle_timeout)
+                    return self.turn.responded(self._response.status, self._response.headers)
+                case Wait():
+                    await self._close_response()
+                    await self._sleep(step.seconds)
+                    return self.turn.waited()
+                case _:
+                    assert_never(step)
+        except Broken as broken:
+            return self.turn.broke(broken)
+
+    async def _close_response(self) -> None:
+        if self._response is not None:
+            response, self._response = self._response, None
+            await response.close()
 
 
 class TurnStream:
@@ -106,26 +267,18 @@ class TurnStream:
         idle_timeout: float,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._turn = turn
-        self._transport = transport
-        self._lock = lock
-        self._busy_timeout = busy_timeout
-        self._idle_timeout = idle_timeout
-        self._sleep = sleep
-        self._response: Response | None = None
-        self._finished: FinishedTurn | None = None
-        self._error: LettaError | None = None
-        self._events = self._run()
+        self._driver = _BlockingDriver(turn, transport, lock, busy_timeout, idle_timeout, sleep)
+        self._events = self._driver.run()
 
     @property
     def run_id(self) -> str | None:
         """The run, once the server named it."""
-        return self._turn.run_id
+        return self._driver.turn.run_id
 
     @property
     def replayed(self) -> bool:
         """Whether the server gives a run of before, because it knew the otids."""
-        return self._turn.replayed
+        return self._driver.turn.replayed
 
     def __iter__(self) -> Self:
         return self
@@ -147,68 +300,18 @@ class TurnStream:
         """
         for _ in self:
             pass
-        if self._finished is None:
-            raise self._error or LettaError("The stream was closed before the turn ended.", accepted=None)
-        return self._finished
+        return self._driver.result()
 
     def close(self) -> None:
         """Close the connection; the server goes on with a turn that it accepted."""
         self._events.close()
 
-    def _run(self) -> Generator[TurnEvent, None, None]:
-        if not self._lock.acquire(self._busy_timeout):
-            self._error = _busy_here(self._busy_timeout)
-            raise self._error
-        locked = True
-        try:
-            step: Step | None = self._turn.start()
-            while step is not None:
-                step = self._carry_out(step)
-                if locked and not self._turn.exclusive:
-                    self._lock.release()
-                    locked = False
-                yield from self._turn.take_events()
-            if self._error is not None:
-                raise self._error
-        finally:
-            self._close_response()
-            if locked:
-                self._lock.release()
-
-    def _carry_out(self, step: Step) -> Step | None:
-        try:
-            match step:
-                case Read():
-                    assert self._response is not None, "a Read follows an Open"
-                    chunk = self._response.read(step.timeout)
-                    return self._turn.closed() if chunk is None else self._turn.received(chunk)
-                case Open():
-                    self._close_response()
-                    self._response = self._transport.open(step.request, idle_timeout=self._idle_timeout)
-                    return self._turn.responded(self._response.status, self._response.headers)
-                case Wait():
-                    self._close_response()
-                    self._sleep(step.seconds)
-                    return self._turn.waited()
-                case Done():
-                    self._finished = step.turn
-                    return None
-                case Failed():
-                    self._error = step.error
-                    return None
-                case _:
-                    assert_never(step)
-        except Broken as broken:
-            return self._turn.broke(broken)
-
-    def _close_response(self) -> None:
-        if self._response is not None:
-            self._response.close()
-            self._response = None
-
 
 class AsyncTurnStream:
-    """A turn in flight: iterate over its events, then await its `result`. The twin of `TurnStream`."""
+    """A turn in flight: iterate over its events, then await its `result`. The twin of `TurnStream`.
+
+    It belongs to one task: another one may cancel that task, not close the stream under it.
+    """
 
     def __init__(
         self,
@@ -220,26 +323,18 @@ class AsyncTurnStream:
         idle_timeout: float,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._turn = turn
-        self._transport = transport
-        self._lock = lock
-        self._busy_timeout = busy_timeout
-        self._idle_timeout = idle_timeout
-        self._sleep = sleep
-        self._response: AsyncResponse | None = None
-        self._finished: FinishedTurn | None = None
-        self._error: LettaError | None = None
-        self._events = self._run()
+        self._driver = _AsyncDriver(turn, transport, lock, busy_timeout, idle_timeout, sleep)
+        self._events = self._driver.run()
 
     @property
     def run_id(self) -> str | None:
         """The run, once the server named it."""
-        return self._turn.run_id
+        return self._driver.turn.run_id
 
     @property
     def replayed(self) -> bool:
         """Whether the server gives a run of before, because it knew the otids."""
-        return self._turn.replayed
+        return self._driver.turn.replayed
 
     def __aiter__(self) -> Self:
         return self
@@ -261,62 +356,8 @@ class AsyncTurnStream:
         """
         async for _ in self:
             pass
-        if self._finished is None:
-            raise self._error or LettaError("The stream was closed before the turn ended.", accepted=None)
-        return self._finished
+        return self._driver.result()
 
     async def aclose(self) -> None:
         """Close the connection; the server goes on with a turn that it accepted."""
         await self._events.aclose()
-
-    async def _run(self) -> AsyncGenerator[TurnEvent, None]:
-        if not await self._lock.acquire_async(self._busy_timeout):
-            self._error = _busy_here(self._busy_timeout)
-            raise self._error
-        locked = True
-        try:
-            step: Step | None = self._turn.start()
-            while step is not None:
-                step = await self._carry_out(step)
-                if locked and not self._turn.exclusive:
-                    self._lock.release()
-                    locked = False
-                for event in self._turn.take_events():
-                    yield event
-            if self._error is not None:
-                raise self._error
-        finally:
-            if locked:
-                self._lock.release()
-            await self._close_response()
-
-    async def _carry_out(self, step: Step) -> Step | None:
-        try:
-            match step:
-                case Read():
-                    assert self._response is not None, "a Read follows an Open"
-                    chunk = await self._response.read(step.timeout)
-                    return self._turn.closed() if chunk is None else self._turn.received(chunk)
-                case Open():
-                    await self._close_response()
-                    self._response = await self._transport.open(step.request, idle_timeout=self._idle_timeout)
-                    return self._turn.responded(self._response.status, self._response.headers)
-                case Wait():
-                    await self._close_response()
-                    await self._sleep(step.seconds)
-                    return self._turn.waited()
-                case Done():
-                    self._finished = step.turn
-                    return None
-                case Failed():
-                    self._error = step.error
-                    return None
-                case _:
-                    assert_never(step)
-        except Broken as broken:
-            return self._turn.broke(broken)
-
-    async def _close_response(self) -> None:
-        if self._response is not None:
-            response, self._response = self._response, None
-            await response.close()

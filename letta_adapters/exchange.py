@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, cast
@@ -21,16 +21,28 @@ __all__ = [
     "excerpt",
 ]
 
+QueryValue = str | int | Sequence[str] | None
+Query = Mapping[str, QueryValue]
+
 _EXCERPT = 200
+_DETAIL = 2000
+"""Characters of a server's detail that are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A request to the API; `path` begins with `/v1`, `query` leaves out what is `None`."""
+    """A request to the API.
+
+    Args:
+        method: `GET`, `POST`, …
+        path: Begins with `/v1`.
+        query: What is `None` is left out, a list repeats its name.
+        body: JSON.
+    """
 
     method: str
     path: str
-    query: Mapping[str, str | int | None] = field(default_factory=dict[str, "str | int | None"])
+    query: Query = field(default_factory=dict[str, "QueryValue"])
     body: bytes | None = None
 
 
@@ -101,7 +113,7 @@ def error_from_response(
         conversation_id: The conversation concerned, where known.
         agent_id: The agent concerned, where known.
     """
-    detail, run_id = _read_detail(body)
+    detail, code, run_id = _read_detail(body)
     known: dict[str, Any] = {
         "detail": detail,
         "run_id": run_id,
@@ -110,9 +122,15 @@ def error_from_response(
     }
     message = f"{what} was answered with HTTP {status}."
     if status < 400:
-        return errors.ProtocolError(f"{message} The body begins with: {excerpt(body)!r}", **{**known, "detail": None})
+        known["detail"] = None
+        return errors.ProtocolError(f"{message} The body begins with: {excerpt(body)!r}", accepted=None, **known)
+    if status in (400, 409):  # JSON mode answers wrong call ids with 400
+        ids = {name: value for name, value in known.items() if name != "detail"}
+        told = error_from_detail(detail or "", ids, status=status, code=code)
+        if told is not None:
+            return told
     if status == 409:
-        return _conflict(message, detail or "", known)
+        return errors.Conflict(message, status=409, **known)
     if status in _BY_STATUS:
         kind, hint = _BY_STATUS[status]
         return kind(message, status=status, hint=hint, **known)
@@ -121,16 +139,19 @@ def error_from_response(
     return errors.InvalidRequest(message, status=status, **known)
 
 
-def error_from_detail(detail: str, known: Mapping[str, Any]) -> errors.LettaError | None:
-    """The error that a detail stands for where the server has no code for it: busy, pending, wrong call ids.
+def error_from_detail(
+    detail: str, known: Mapping[str, Any], *, status: int = 409, code: str = ""
+) -> errors.LettaError | None:
+    """The error that a detail stands for where its status does not tell: busy, pending, wrong call ids.
 
-    These fragments are all there is to go by (measured on 0.16.8); they arrive with status 409 or in a stream of
-    status 200.
+    On conversations these fragments are all there is to go by (measured on 0.16.8); they arrive with status 400 or
+    409, or in a stream of status 200. The agents endpoint has a `code` for one of them.
     """
     lowered = detail.lower()
-    if "waiting for approval" in lowered:
+    if "waiting for approval" in lowered or code == "PENDING_APPROVAL":
         return errors.PendingApprovalError(
             "The conversation waits for the answer to a tool call, so it takes no new message.",
+            status=status,
             hint="Answer every pending call first, with results or with denials.",
             detail=detail,
             **known,
@@ -138,6 +159,7 @@ def error_from_detail(detail: str, known: Mapping[str, Any]) -> errors.LettaErro
     if "invalid tool call ids" in lowered:
         return errors.PendingApprovalError(
             "The answers do not match the calls that the conversation waits for.",
+            status=status,
             hint="Answer exactly the pending calls, all in one message.",
             detail=detail,
             pending=tuple({"tool_call_id": call_id} for call_id in call_ids_expected(detail)),
@@ -146,7 +168,7 @@ def error_from_detail(detail: str, known: Mapping[str, Any]) -> errors.LettaErro
     if "no tool call is currently awaiting approval" in lowered:
         return errors.Conflict(
             "The calls were answered already, or the conversation never made them.",
-            status=409,
+            status=status,
             hint="Read the conversation; a new message can be sent.",
             detail=detail,
             **known,
@@ -154,7 +176,7 @@ def error_from_detail(detail: str, known: Mapping[str, Any]) -> errors.LettaErro
     if "currently being processed" in lowered:
         return errors.ConversationBusy(
             "Another turn of the conversation is in flight.",
-            status=409,
+            status=status,
             hint="Wait for it to end, or raise `busy_timeout`.",
             detail=detail,
             **known,
@@ -168,25 +190,21 @@ def call_ids_expected(detail: str) -> list[str]:
     return re.findall(r"'([^']+)'", expected.group(1)) if expected else []
 
 
-def _conflict(message: str, detail: str, known: dict[str, Any]) -> errors.LettaError:
-    ids = {name: value for name, value in known.items() if name != "detail"}
-    return error_from_detail(detail, ids) or errors.Conflict(message, status=409, **known)
-
-
-def _read_detail(body: bytes) -> tuple[str | None, str | None]:
-    """The `detail` and the `run_id` of an error body, whichever of the server's envelopes it came in."""
+def _read_detail(body: bytes) -> tuple[str | None, str, str | None]:
+    """The detail, the code and the run id of an error body, whichever of the server's envelopes it came in."""
     try:
         envelope: Any = json.loads(body)
-    except ValueError:
-        return (excerpt(body) or None), None
+    except (ValueError, RecursionError):
+        envelope = None
     if not isinstance(envelope, dict):
-        return excerpt(body), None
+        return (excerpt(body) or None), "", None
     fields = cast("dict[str, Any]", envelope)
-    inner = fields.get("detail", fields.get("error", fields))
-    if isinstance(inner, dict):
-        nested = cast("dict[str, Any]", inner)
-        text = nested.get("detail") or nested.get("message") or json.dumps(nested)
-    else:
-        text = inner
+    inner: Any = fields.get("detail") or fields.get("error") or fields.get("message")
+    nested = cast("dict[str, Any]", inner) if isinstance(inner, dict) else {}
+    text: Any = nested.get("detail") or nested.get("message") or cast("object", inner)
     run_id = fields.get("run_id")
-    return str(text)[:2000], run_id if isinstance(run_id, str) else None
+    return (
+        str(text)[:_DETAIL] if text else None,
+        str(nested.get("code", "")),
+        run_id if isinstance(run_id, str) else None,
+    )

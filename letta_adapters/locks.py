@@ -23,7 +23,7 @@ class ConversationLock:
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._held = False
-        self._waiting: deque[Future[None]] = deque()
+        self._waiting: deque[tuple[Future[None], asyncio.AbstractEventLoop | None]] = deque()
 
     def acquire(self, timeout: float) -> bool:
         """Take the lock, waiting at most `timeout` seconds; tell whether it was taken."""
@@ -39,31 +39,30 @@ class ConversationLock:
 
     async def acquire_async(self, timeout: float) -> bool:
         """Take the lock, waiting at most `timeout` seconds; tell whether it was taken."""
-        turn = self._queue()
+        turn = self._queue(asyncio.get_running_loop())
         try:
-            await asyncio.wait_for(asyncio.wrap_future(turn), timeout)
-        except asyncio.TimeoutError:
-            return not turn.cancel()
+            # Not `wait_for`: before Python 3.12 it can swallow a cancellation that comes with the result.
+            done, _ = await asyncio.wait({asyncio.wrap_future(turn)}, timeout=timeout)
         except BaseException:
             self._give_up(turn)
             raise
-        return True
+        return bool(done) or not turn.cancel()
 
     def release(self) -> None:
         """Hand the lock to the next in the queue."""
         with self._mutex:
             while self._waiting:
-                turn = self._waiting.popleft()
-                if turn.set_running_or_notify_cancel():
+                turn, loop = self._waiting.popleft()
+                if (loop is None or not loop.is_closed()) and turn.set_running_or_notify_cancel():
                     turn.set_result(None)
                     return
             self._held = False
 
-    def _queue(self) -> Future[None]:
+    def _queue(self, loop: asyncio.AbstractEventLoop | None = None) -> Future[None]:
         turn: Future[None] = Future()
         with self._mutex:
             if self._held:
-                self._waiting.append(turn)
+                self._waiting.append((turn, loop))
             else:
                 self._held = True
                 turn.set_result(None)

@@ -33,13 +33,14 @@ from letta_adapters.transcript import (
     HumanEntry,
     SystemEntry,
     ToolEntry,
-    to_wire_content,
 )
 from letta_adapters.wire import (
     Approval,
     ApprovalCreate,
     ApprovalReturn,
+    ContentPart,
     InputMessage,
+    InputPart,
     MessageCreate,
     TextContent,
     ToolReturn,
@@ -268,7 +269,8 @@ def _pending_ids(answered: Entry | None) -> Sequence[str]:
 
 
 def _result(entry: ToolEntry) -> ToolReturn:
-    return ToolReturn(tool_call_id=entry.tool_call_id, tool_return=to_wire_content(entry.content), status=entry.status)
+    content = entry.content if isinstance(entry.content, str) else list[ContentPart](entry.content)
+    return ToolReturn(tool_call_id=entry.tool_call_id, tool_return=content, status=entry.status)
 
 
 # Rules 3 and 4: what people, other models and their tools said.
@@ -310,7 +312,8 @@ def _item(
     framework_id: str | None,
     name: str | None = None,
 ) -> Item:
-    message = MessageCreate(role=role, content=to_wire_content(content), name=name)
+    body = content if isinstance(content, str) else list[InputPart](content)
+    message = MessageCreate(role=role, content=body, name=name)
     return Item(message=message, position=position, framework_id=framework_id)
 
 

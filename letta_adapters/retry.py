@@ -53,7 +53,7 @@ def parse_date(value: str) -> datetime | None:
     """Read an HTTP date; `None` when it is none."""
     try:
         date = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return date if date.tzinfo is not None else date.replace(tzinfo=timezone.utc)
 

@@ -6,7 +6,7 @@ event), never the end of a connection.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from letta_adapters.assembly import Assembly, TurnEvent, TurnStarted
@@ -56,6 +56,8 @@ class RunStream:
         self._otids = otids
         self._decoder = SSEDecoder()
         self._error: ErrorMessage | None = None
+        self._connection_seq = 0  # number of the last event of this connection
+        self.unnumbered = False  # it brought messages without numbers, so a replay could not be told from news
         self.events: list[TurnEvent] = []
         self.run_id = run_id
         self.last_seq = last_seq
@@ -67,6 +69,7 @@ class RunStream:
     def reconnected(self) -> None:
         """Another connection begins; half an event of the old one is worth nothing."""
         self._decoder = SSEDecoder()
+        self._connection_seq = 0
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes.
@@ -88,7 +91,7 @@ class RunStream:
     @property
     def complete(self) -> bool:
         """Whether nothing can follow."""
-        return self.over and (self.marked_end or (self.stop is not None and self.usage is not None))
+        return self._error is not None or (self.stop is not None and (self.usage is not None or self.marked_end))
 
     def failure(self, ids: dict[str, Any]) -> LettaError | None:
         """The error that the turn ended with, if it did."""
@@ -96,7 +99,9 @@ class RunStream:
         if self._error is None and reason in _GOOD_ENDS:
             return None
         detail = self._error.detail or self._error.message if self._error else None
-        return error_from_detail(detail or "", ids) or TurnFailed(
+        # Once there was an answer the input was taken, whatever the detail says.
+        refusal = error_from_detail(detail or "", ids) if not self._assembly.message_ids else None
+        return refusal or TurnFailed(
             f"The server ended the turn with {reason!r}.",
             stop_reason=reason,
             error_type=self._error.error_type if self._error else None,
@@ -105,7 +110,8 @@ class RunStream:
         )
 
     def _take(self, event: StreamEvent) -> None:
-        if self._repeated(event):
+        if event.seq_id is not None and self._repeated(event, event.seq_id):
+            self.marked_end = self.marked_end or (self.over and isinstance(event, Ping))
             return
         match event:
             case StopReason():
@@ -116,18 +122,29 @@ class RunStream:
                 self._name_run(event.run_id)
                 self._error = event
             case Ping():
-                self._name_run(event.run_id)
-                self.began = self.began or event.date
+                self._ping(event)
             case _:
                 self._name_run(event.run_id)
+                self.unnumbered = self.unnumbered or event.seq_id is None
                 self.events.extend(self._assembly.feed(event))
 
-    def _repeated(self, event: StreamEvent) -> bool:
-        if event.seq_id is None:  # in the foreground, and at the very end of a run
-            return False
-        if event.seq_id <= self.last_seq:
+    def _ping(self, ping: Ping) -> None:
+        self._name_run(ping.run_id)
+        if self.began is None and isinstance(ping.date, datetime):
+            self.began = ping.date if ping.date.tzinfo else ping.date.replace(tzinfo=timezone.utc)
+        # A server that pings on after the end would never close.
+        self.marked_end = self.marked_end or self.over
+
+    def _repeated(self, event: StreamEvent, seq_id: int) -> bool:
+        """Whether an event came before: a replay brings old numbers, always in order; a ping may repeat the last."""
+        if seq_id < self._connection_seq and not isinstance(event, Ping):
+            raise ProtocolError(
+                f"The server sent event {seq_id} of the run after event {self._connection_seq}.", accepted=None
+            )
+        self._connection_seq = max(seq_id, self._connection_seq)
+        if seq_id <= self.last_seq:
             return True
-        self.last_seq = event.seq_id
+        self.last_seq = seq_id
         return False
 
     def _name_run(self, run_id: str | None) -> None:

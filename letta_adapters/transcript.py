@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from letta_adapters.assembly import FinishedTurn
-from letta_adapters.wire import ContentPart, ImageContent, TextContent
+from letta_adapters.wire import ImageContent, TextContent
 
 __all__ = [
     "Anchor",
@@ -26,16 +26,10 @@ __all__ = [
     "SystemEntry",
     "ToolEntry",
     "anchor_of",
-    "to_wire_content",
 ]
 
 Content = str | tuple[TextContent | ImageContent, ...]
 """What people and tools say: text, or text and images."""
-
-
-def to_wire_content(content: Content) -> str | list[ContentPart]:
-    """The same content as the API takes it."""
-    return content if isinstance(content, str) else list[ContentPart](content)
 
 
 def _as_tuple(value: Any) -> Any:

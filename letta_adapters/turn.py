@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
@@ -26,88 +25,24 @@ from letta_adapters.assembly import Assembly, FinishedTurn, TurnEvent
 from letta_adapters.errors import ConversationBusy, LettaError, ProtocolError, TurnInterrupted
 from letta_adapters.exchange import Broken, BrokenKind, Request, error_from_response, excerpt
 from letta_adapters.run_stream import RunStream
+from letta_adapters.steps import Capabilities, Done, Failed, Open, Read, Step, TurnPolicy, Wait
 from letta_adapters.wire import (
     ApprovalCreate,
     ApprovalRequestMessage,
+    ApprovalReturn,
     ToolReturnCreate,
     TurnRequest,
     calls_of,
     parse_messages,
 )
 
-__all__ = ["Capabilities", "Done", "Failed", "Open", "Read", "Step", "Turn", "TurnPolicy", "Wait", "messages_path"]
+__all__ = ["Turn", "messages_path"]
 
 _CLOCK_SLACK = timedelta(seconds=2)
 _MAX_ERROR_BODY = 64 * 1024
 _MAX_CONFIRM_BODY = 64 * 1024 * 1024
 _CONFIRM_LIMIT = 20
 """Newest rows of the run to look for the pending calls in."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TurnPolicy:
-    """How long a turn is tried.
-
-    Args:
-        idle_timeout: Seconds without any byte after which a connection counts as lost; pings are bytes.
-        max_retries: Failures in a row, without any new event between them, after which a turn is given up.
-        busy_timeout: Seconds to wait, in all, for another turn of the conversation to end.
-        grace: Seconds to wait for the usage statistics after the stop reason.
-    """
-
-    idle_timeout: float = 90.0
-    max_retries: int = 5
-    busy_timeout: float = 60.0
-    grace: float = 2.0
-
-
-@dataclass(kw_only=True)
-class Capabilities:
-    """What was learned of a server; shared by all turns of a client.
-
-    Args:
-        background: Whether it can stream in the background; taken for granted until it refuses.
-    """
-
-    background: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class Open:
-    """Close the connection of before, send this request and tell `responded` or `broke`."""
-
-    request: Request
-
-
-@dataclass(frozen=True, kw_only=True)
-class Read:
-    """Read the next bytes, for at most `timeout` seconds, and tell `received`, `closed` or `broke`."""
-
-    timeout: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wait:
-    """Wait and tell `waited`."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Done:
-    """The turn ended."""
-
-    turn: FinishedTurn
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failed:
-    """The turn failed."""
-
-    error: LettaError
-
-
-Step = Open | Read | Wait | Done | Failed
 
 
 class _State(Enum):
@@ -153,7 +88,7 @@ class Turn:
         self._policy = policy or TurnPolicy()
         self._capabilities = capabilities or Capabilities()
         self._background = request is None or (request.background and self._capabilities.background)
-        self._assembly = Assembly(own_results=_answered_ids(request))
+        self._assembly = Assembly(own_results=_own_results(request))
         self._otids = request.otids if request else ()
         self._stream = RunStream(
             self._assembly,
@@ -163,8 +98,11 @@ class Turn:
             last_seq=starting_after,
         )
         self._state = _State.SENT
-        self._accepted = request is None
+        self._accepted = False
+        self._unsure = False  # a request went out and what became of it is not known
+        self._completing = False  # the end was seen, its details were not; one more connection may bring them
         self._next: Open | None = None
+        self._broken: Broken | None = None  # the last failure, the cause of giving up
         self._answered_at: datetime | None = None  # by the server's clock
         self._status = 0
         self._headers: Mapping[str, str] = {}
@@ -211,14 +149,17 @@ class Turn:
             return self._refused(b"".join(self._answer))
         if self._state is _State.CONFIRMING:
             return self._confirmed(b"".join(self._answer))
-        return self._end() if self._stream.over else self._lost("the stream ended before the turn did")
+        return self._complete() if self._stream.over else self._lost("the stream ended before the turn did")
 
     def broke(self, broken: Broken) -> Step:
         """The connection failed, or was silent for too long."""
+        self._broken = broken
+        if self._state is _State.REFUSED:
+            return self._refused(b"".join(self._answer), cut=True)
         if self._state is _State.CONFIRMING:
             return self._confirm_again(broken.reason)
         if self._stream.over:
-            return self._end()
+            return self._end() if broken.kind is BrokenKind.TIMEOUT else self._complete()
         if broken.kind is BrokenKind.CONNECT and not self._accepted:
             return self._again(broken.to_error())
         return self._lost(broken.reason)
@@ -312,6 +253,14 @@ class Turn:
             return self._end()
         return Read(timeout=self._policy.grace) if self._stream.over else self._read
 
+    def _complete(self) -> Step:
+        """The turn ended, but the connection was lost before its usage or its error: read the end of the run again."""
+        can_be_read = self._background and self.run_id is not None and self._stream.last_seq > 0
+        if self._completing or not can_be_read:
+            return self._end()
+        self._completing = True
+        return self._open(self._resume())
+
     def _end(self) -> Step:
         error = self._stream.failure(self._ids())
         if error is not None:
@@ -328,7 +277,7 @@ class Turn:
         for row in rows:
             if isinstance(row, ApprovalRequestMessage):
                 return self._done(kept={call.tool_call_id or "" for call in calls_of(row)})
-        return self._done(kept=set())
+        return self._confirm_again("the run's messages do not show the calls yet")
 
     def _done(self, kept: set[str] | None) -> Done:
         self._state = _State.OVER
@@ -349,12 +298,13 @@ class Turn:
 
     # Trouble.
 
-    def _lost(self, reason: str) -> Step:
+    def _lost(self, reason: str, *, delay: float | None = None) -> Step:
         """A request went out and its fate is unknown: go on where the server dedupes, else stop."""
+        self._unsure = True
         self._failures += 1
-        if not self._background or self._failures > self._policy.max_retries:
+        if not self._background or self._stream.unnumbered or self._failures > self._policy.max_retries:
             return self._interrupted(reason)
-        return self._wait(retry.backoff(self._failures), self._open(self._resume()))
+        return self._wait(retry.backoff(self._failures) if delay is None else delay, self._open(self._resume()))
 
     def _again(self, error: LettaError, *, delay: float | None = None) -> Step:
         """The request was not taken: send it again, or give up with `error`."""
@@ -369,7 +319,7 @@ class Turn:
             return self._interrupted(reason)
         return self._wait(retry.backoff(self._failures), self._open(self._confirm(), _State.CONFIRMING))
 
-    def _refused(self, body: bytes) -> Step:
+    def _refused(self, body: bytes, *, cut: bool = False) -> Step:
         error = error_from_response(
             self._status,
             body,
@@ -377,24 +327,31 @@ class Turn:
             conversation_id=self._conversation_id,
             agent_id=self._agent_id,
         )
+        if self._completing:
+            return self._end()
         if isinstance(error, ConversationBusy):
             return self._busy(error)
-        if self._accepted:  # it was a resume; a run that is gone is never sent again
-            return self._lost(str(error)) if retry.should_retry(self._status) else self._interrupted(str(error))
-        if self._status == 503 and self._background and "redis" in (error.detail or "").lower():
-            self._background = self._capabilities.background = False
-            return self._open(self._send())
-        return self._refused_for_now(error)
-
-    def _refused_for_now(self, error: LettaError) -> Step:
         delay = retry.parse_retry_after(self._headers)
-        # A database conflict is the one 409 with a Retry-After. In the foreground, what the server did before it
-        # failed is unknown, so only a plain refusal is tried again.
-        passing = retry.should_retry(self._status) or (self._status == 409 and delay is not None)
         too_long = delay is not None and delay > retry.MAX_RETRY_AFTER
+        if self._accepted:  # it was a resume; a run that is gone is never sent again
+            again = retry.should_retry(self._status) and not too_long
+            return self._lost(str(error), delay=delay) if again else self._interrupted(str(error))
+        if self._status == 503 and self._background and "redis" in (error.detail or "").lower():
+            return self._fall_back(error)
+        # A database conflict is the one 409 with a Retry-After; a cut one cannot be told from a busy one. In the
+        # foreground, what the server did before it failed is unknown, so only a plain refusal is tried again.
+        passing = retry.should_retry(self._status) or (self._status == 409 and (delay is not None or cut))
+        self._unsure = self._unsure or self._status == 408 or self._status >= 500
         if too_long or not passing or not (self._background or self._status == 429):
             return self._fail(error)
         return self._again(error, delay=delay)
+
+    def _fall_back(self, error: LettaError) -> Step:
+        """The server cannot stream in the background."""
+        self._background = self._capabilities.background = False
+        if self._unsure:  # a request before this one may have been taken, and nothing dedupes in the foreground
+            return self._interrupted(str(error))
+        return self._open(self._send())
 
     def _busy(self, error: ConversationBusy) -> Step:
         delay = retry.busy_delay(self._busy_tries)
@@ -402,33 +359,36 @@ class Turn:
         self._busy_waited += delay
         if self._busy_waited > self._policy.busy_timeout:
             return self._fail(error)
-        return self._wait(delay, self._open(self._send()))
+        return self._wait(delay, self._open(self._resume()))
 
     def _interrupted(self, reason: str) -> Failed:
-        return self._fail(
-            TurnInterrupted(
-                f"The connection was lost before the end of the turn was seen: {reason}.",
-                hint="The server goes on with a turn that it accepted; read the conversation before sending again.",
-                partial=self._assembly.partial_text,
-                accepted=True if self._accepted else None,
-                **self._ids(),
-            )
+        error = TurnInterrupted(
+            f"The connection was lost before the end of the turn was seen: {reason}.",
+            hint="The server goes on with a turn that it accepted; read the conversation before sending again.",
+            partial=self._assembly.partial_text,
+            accepted=True if self._accepted else None,
+            **self._ids(),
         )
+        error.__cause__ = self._broken
+        return self._fail(error)
 
     def _fail(self, error: LettaError) -> Failed:
         self._state = _State.OVER
+        if self._unsure and error.accepted is False:
+            error.accepted = None
         return Failed(error=error)
 
     def _ids(self) -> dict[str, Any]:
         return {"agent_id": self._agent_id, "conversation_id": self._conversation_id, "run_id": self.run_id}
 
 
-def _answered_ids(request: TurnRequest | None) -> Sequence[str]:
-    """Ids of the calls that a request answers."""
+def _own_results(request: TurnRequest | None) -> Sequence[str]:
+    """Ids of the calls whose results this request brings; an approved call has its result from the server."""
     ids: list[str] = []
     for message in (request.messages if request else None) or ():
         if isinstance(message, ApprovalCreate):
-            ids.extend(answer.tool_call_id for answer in message.approvals or ())
+            answers = message.approvals or ()
+            ids.extend(one.tool_call_id for one in answers if not (isinstance(one, ApprovalReturn) and one.approve))
         elif isinstance(message, ToolReturnCreate):
-            ids.extend(answer.tool_call_id for answer in message.tool_returns)
+            ids.extend(one.tool_call_id for one in message.tool_returns)
     return ids

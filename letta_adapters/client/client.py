@@ -21,7 +21,7 @@ from letta_adapters.client.senders import AsyncSender, BlockingSender
 from letta_adapters.client.settings import Settings
 from letta_adapters.client.transport import AsyncHTTPTransport, HTTPTransport
 from letta_adapters.drivers import AsyncTurnStream, TurnStream
-from letta_adapters.turn import TurnPolicy
+from letta_adapters.steps import TurnPolicy
 
 __all__ = ["AsyncLettaClient", "LettaClient"]
 

@@ -15,15 +15,15 @@ from uuid import uuid4
 
 from pydantic import TypeAdapter
 
-from letta_adapters.exchange import Request
+from letta_adapters.exchange import Query, Request
 from letta_adapters.turn import messages_path
 from letta_adapters.wire import (
     Agent,
     ClientSkill,
     ClientTool,
-    ContentPart,
     Conversation,
     InputMessage,
+    InputPart,
     KnownMessage,
     MessageCreate,
     MessageType,
@@ -88,7 +88,7 @@ class PreparedTurn:
     starting_after: int = 0
 
 
-def _get(path: str, read: Callable[[bytes], T], query: Mapping[str, str | int | None] | None = None) -> Endpoint[T]:
+def _get(path: str, read: Callable[[bytes], T], query: Query | None = None) -> Endpoint[T]:
     return Endpoint(request=Request(method="GET", path=path, query=query or {}), read=read, repeatable=True)
 
 
@@ -96,7 +96,7 @@ def _post(
     path: str,
     read: Callable[[bytes], T],
     *,
-    query: Mapping[str, str | int | None] | None = None,
+    query: Query | None = None,
     body: Mapping[str, Any] | None = None,
 ) -> Endpoint[T]:
     given = {name: value for name, value in (body or {}).items() if value is not None}
@@ -318,25 +318,22 @@ def list_messages(
         order: `asc` for oldest first.
         include_return_message_types: Rows of these types only; the limit counts the others too.
     """
-    query = {
+    query: Query = {
         "agent_id": agent_id,
         "after": after,
         "before": before,
         "limit": limit,
         "order": order,
+        "include_return_message_types": include_return_message_types,
     }
-    path = messages_path(check_conversation_id(conversation_id, agent_id))
-    if include_return_message_types is not None:
-        # A list in the query repeats its name, which a mapping cannot say.
-        path += "?" + "&".join(f"include_return_message_types={name}" for name in include_return_message_types)
-    return _get(path, parse_messages, query)
+    return _get(messages_path(check_conversation_id(conversation_id, agent_id)), parse_messages, query)
 
 
 def create_message(
     conversation_id: str,
     *,
     messages: Sequence[InputMessage] | None = None,
-    input: str | Sequence[ContentPart] | None = None,
+    input: str | Sequence[InputPart] | None = None,
     agent_id: str | None = None,
     client_tools: Sequence[ClientTool] | None = None,
     client_skills: Sequence[ClientSkill] | None = None,

@@ -30,20 +30,30 @@ T = TypeVar("T")
 M = TypeVar("M", bound=Callable[..., Any])
 
 
-class _Resource:
+class _Named:
+    """Gives the methods of a resource the names they have there."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name, method in vars(cls).items():
+            if inspect.isfunction(method) and not name.startswith("_"):
+                method.__name__ = name
+                method.__qualname__ = f"{cls.__qualname__}.{name}"
+
+
+class _Resource(_Named):
     def __init__(self, sender: BlockingSender) -> None:
         self._sender = sender
 
 
-class _AsyncResource:
+class _AsyncResource(_Named):
     def __init__(self, sender: AsyncSender) -> None:
         self._sender = sender
 
 
 def _documented(method: M, build: Callable[..., Any]) -> M:
-    """Give a method the name, docstring and parameters of the function that it is made of."""
+    """Give a method the docstring and the parameters of the function that it is made of."""
     named = cast("Any", method)
-    named.__name__ = build.__name__
     named.__doc__ = build.__doc__
     signature = inspect.signature(build)
     self_parameter = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)

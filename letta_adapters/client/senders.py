@@ -18,7 +18,8 @@ from letta_adapters.drivers import AsyncTurnStream, TurnStream
 from letta_adapters.errors import LettaError, ProtocolError
 from letta_adapters.exchange import Broken, BrokenKind, Request, error_from_response, excerpt
 from letta_adapters.locks import ConversationLock, conversation_lock
-from letta_adapters.turn import Capabilities, Turn, TurnPolicy
+from letta_adapters.steps import Capabilities, TurnPolicy
+from letta_adapters.turn import Turn
 
 __all__ = ["AsyncSender", "BlockingSender"]
 
@@ -43,9 +44,11 @@ class _Unavailable(Exception):
         self.retry_after = retry_after
 
 
-def _result(endpoint: Endpoint[T], answer: _Answer) -> T:
+def _result(endpoint: Endpoint[T], answer: _Answer, attempt: int) -> T:
     """Read an answer, or raise what it means."""
     what = f"{endpoint.request.method} {endpoint.request.path}"
+    if attempt > 1 and answer.status == 404 and endpoint.request.method == "DELETE":
+        return endpoint.read(b"")  # an attempt whose answer was lost has deleted it
     if not 200 <= answer.status < 300:
         error = error_from_response(answer.status, answer.body, what=what)
         patient = answer.retry_after is None or answer.retry_after <= retry.MAX_RETRY_AFTER
@@ -119,9 +122,13 @@ class BlockingSender(_Sender):
             reraise=True,
         )
         try:
-            return retrying(lambda: _result(endpoint, self._exchange(endpoint.request)))
+            for attempt in retrying:
+                with attempt:
+                    answer = self._exchange(endpoint.request)
+                    return _result(endpoint, answer, attempt.retry_state.attempt_number)
         except (Broken, _Unavailable) as error:
             raise _public(error) from error
+        raise AssertionError("tenacity ends with a result or an error")
 
     def open_turn(self, prepared: PreparedTurn) -> TurnStream:
         """Make a turn ready to be streamed."""
@@ -162,14 +169,14 @@ class AsyncSender(_Sender):
             wait=_delay,
             reraise=True,
         )
-
-        async def attempt() -> T:
-            return _result(endpoint, await self._exchange(endpoint.request))
-
         try:
-            return await retrying(attempt)
+            async for attempt in retrying:
+                with attempt:
+                    answer = await self._exchange(endpoint.request)
+                    return _result(endpoint, answer, attempt.retry_state.attempt_number)
         except (Broken, _Unavailable) as error:
             raise _public(error) from error
+        raise AssertionError("tenacity ends with a result or an error")
 
     def open_turn(self, prepared: PreparedTurn) -> AsyncTurnStream:
         """Make a turn ready to be streamed."""

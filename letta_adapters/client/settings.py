@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
+import httpx
 from pydantic import SecretStr
 
 __all__ = ["CLOUD_URL", "Settings"]
@@ -42,10 +42,8 @@ class Settings:
         """
         environ = os.environ if environ is None else environ
         url = base_url or environ.get("LETTA_BASE_URL") or CLOUD_URL
-        key = api_key or environ.get("LETTA_API_KEY") or None
-        if isinstance(key, str):
-            key = SecretStr(key)
-        return cls(base_url=_checked(url), api_key=key)
+        key = api_key or environ.get("LETTA_API_KEY") or ""
+        return cls(base_url=_checked_url(url), api_key=_checked_key(key))
 
     @property
     def headers(self) -> dict[str, str]:
@@ -53,17 +51,33 @@ class Settings:
         return {"authorization": f"Bearer {self.api_key.get_secret_value()}"} if self.api_key else {}
 
 
-def _checked(url: str) -> str:
+def _checked_url(text: str) -> str:
+    """Check an address; what may hold a password is not repeated in the error."""
+    text = text.strip()
+    if any(mark in text for mark in "@?#"):
+        raise ValueError("`base_url` takes no credentials, no query and no fragment; the key goes to `api_key`.")
+    if not _can_be_called(text):
+        raise ValueError(f"`base_url` must begin with http:// or https:// and name a host, not {text!r}.")
+    return text.rstrip("/")
+
+
+def _can_be_called(text: str) -> bool:
     try:
-        parts = urlsplit(url.strip())
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname)
-        _ = parts.port  # raises when it is not a number
-    except ValueError:
-        raise ValueError("`base_url` is not a URL.") from None
-    if parts.username or parts.password:
-        raise ValueError("`base_url` must not carry credentials; pass `api_key` instead.")
-    if not valid:
-        raise ValueError(f"`base_url` must begin with http:// or https:// and name a host, not {url!r}.")
-    if parts.query or parts.fragment:
-        raise ValueError(f"`base_url` takes no query and no fragment: {url!r}.")
-    return url.strip().rstrip("/")
+        url = httpx.URL(text)
+        host = url.host
+    except (httpx.InvalidURL, UnicodeError):
+        return False
+    return (
+        url.scheme in ("http", "https")
+        and bool(host)
+        and not any(mark in host for mark in "% ")
+        and (url.port is None or 0 < url.port < 65536)
+    )
+
+
+def _checked_key(key: str | SecretStr) -> SecretStr | None:
+    """Check that a header can carry the key; a key out of a file often ends in a line end."""
+    text = (key.get_secret_value() if isinstance(key, SecretStr) else key).strip()
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError("`api_key` has characters that no HTTP header can carry.")
+    return SecretStr(text) if text else None

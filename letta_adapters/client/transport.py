@@ -33,6 +33,14 @@ def _timeout(idle: float) -> httpx.Timeout:
     return httpx.Timeout(idle, connect=min(_CONNECT_TIMEOUT, idle))
 
 
+def _params(request: Request) -> dict[str, str | int | list[str]]:
+    return {
+        name: value if isinstance(value, (str, int)) else list(value)
+        for name, value in request.query.items()
+        if value is not None
+    }
+
+
 def _limits() -> httpx.Limits:
     # Turns are long and many; a pool that is full would make one wait for another.
     return httpx.Limits(max_connections=None, max_keepalive_connections=20)
@@ -75,7 +83,7 @@ class HTTPTransport:
             prepared = self._client.build_request(
                 request.method,
                 self._settings.base_url + request.path,
-                params={name: value for name, value in request.query.items() if value is not None},
+                params=_params(request),
                 content=request.body,
                 headers={**_HEADERS, **self._settings.headers},
                 timeout=_timeout(idle_timeout),
@@ -170,7 +178,7 @@ class AsyncHTTPTransport:
             prepared = client.build_request(
                 request.method,
                 self._settings.base_url + request.path,
-                params={name: value for name, value in request.query.items() if value is not None},
+                params=_params(request),
                 content=request.body,
                 headers={**_HEADERS, **self._settings.headers},
                 timeout=_timeout(idle_timeout),
@@ -193,7 +201,8 @@ class AsyncHTTPTransport:
             known = self._clients.get(loop)
             if known is None:
                 client = httpx.AsyncClient(limits=_limits())
-                known = self._clients[loop] = _LoopClient(client=client, lifetime=_closed_with_loop(client))
+                lifetime = _closed_with_loop(client, weakref.ref(self._clients))
+                known = self._clients[loop] = _LoopClient(client=client, lifetime=lifetime)
                 started = False
             else:
                 started = True
@@ -210,15 +219,21 @@ class _LoopClient:
     lifetime: AsyncGenerator[None, None]
 
 
-async def _closed_with_loop(client: httpx.AsyncClient) -> AsyncGenerator[None, None]:
+async def _closed_with_loop(
+    client: httpx.AsyncClient,
+    clients: weakref.ref[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopClient]],
+) -> AsyncGenerator[None, None]:
     """Close a client when its event loop shuts down or when nobody refers to it any more.
 
-    A loop closes the asynchronous generators that were begun in it; there is no other hook for its end.
+    A loop closes the asynchronous generators that were begun in it; there is no other hook for its end. The entry of
+    the loop goes too, since a generator refers to its loop.
     """
     try:
         yield
     finally:
         await client.aclose()
+        if (known := clients()) is not None:
+            known.pop(asyncio.get_running_loop(), None)
 
 
 class AsyncHTTPResponse:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, ValidatorFunctionWrapHandler
+from pydantic_core import CoreSchema, core_schema
 
 __all__ = ["Unknown", "WireModel", "keep_unknown"]
 
@@ -15,7 +17,8 @@ class WireModel(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
 
 
-class Unknown(WireModel):
+@dataclass(frozen=True, kw_only=True)
+class Unknown:
     """Something that this version does not know, kept as it came.
 
     A message, an event or a content part of a future type, or a known one that lost a required field.
@@ -41,14 +44,27 @@ class Unknown(WireModel):
         value = self._field("run_id")
         return value if isinstance(value, str) else None
 
+    def model_dump(self, **_: Any) -> Any:
+        """The same as `raw`, so that known and unknown things can be dumped alike."""
+        return self.raw
+
     def _field(self, name: str) -> object:
-        return cast("dict[str, Any]", self.raw).get(name) if isinstance(self.raw, dict) else None
+        raw: object = self.raw
+        return cast("dict[str, object]", raw).get(name) if isinstance(raw, dict) else None
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        # In a union it stands for objects of this class only: what is not known is wrapped by `keep_unknown`.
+        dump = core_schema.plain_serializer_function_ser_schema(cls._raw)
+        return core_schema.is_instance_schema(cls, serialization=dump)
+
+    @staticmethod
+    def _raw(value: Unknown) -> Any:
+        return value.raw
 
 
 def keep_unknown(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     """Wrap a validator so that what it cannot read becomes `Unknown` instead of an error."""
-    if isinstance(value, Unknown):
-        return value
     try:
         return handler(value)
     except ValidationError:

@@ -13,6 +13,7 @@ __all__ = [
     "ContentPart",
     "ImageContent",
     "ImageSource",
+    "InputPart",
     "LettaImage",
     "OmittedReasoningContent",
     "ReasoningContent",
@@ -129,7 +130,7 @@ class SummarizedReasoningContent(WireModel):
     encrypted_content: str | None = None
 
 
-_KnownPart = Annotated[
+InputPart = Annotated[
     TextContent
     | ImageContent
     | ToolCallContent
@@ -141,7 +142,9 @@ _KnownPart = Annotated[
     Field(discriminator="type"),
 ]
 
-ContentPart = Annotated[_KnownPart | Unknown, WrapValidator(keep_unknown)]
+"""A content part that can be sent."""
+
+ContentPart = Annotated[InputPart | Unknown, WrapValidator(keep_unknown)]
 """Any content part; one of a type that is not known is kept as `Unknown`."""
 
 

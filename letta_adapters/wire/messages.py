@@ -17,6 +17,7 @@ __all__ = [
     "ApprovalRequestMessage",
     "ApprovalResponseMessage",
     "AssistantMessage",
+    "Date",
     "EventMessage",
     "HiddenReasoningMessage",
     "KnownMessage",
@@ -48,11 +49,15 @@ MessageType = Literal[
 ]
 
 
+Date = Annotated[datetime | str | None, Field(union_mode="left_to_right")]
+"""A time; one that cannot be read stays text, which is better than losing the message."""
+
+
 class _Stored(WireModel):
     """What every stored message carries; rows of one step share `id`."""
 
     id: str
-    date: datetime | None = None
+    date: Date = None
     name: str | None = None
     otid: str | None = None
     sender_id: str | None = None
@@ -88,7 +93,7 @@ class ReasoningMessage(_Stored):
 
     message_type: Literal["reasoning_message"] = "reasoning_message"
     reasoning: str
-    source: Literal["reasoner_model", "non_reasoner_model"] = "non_reasoner_model"
+    source: Literal["reasoner_model", "non_reasoner_model"] | str = "non_reasoner_model"
     signature: str | None = None
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from letta_adapters.wire.content import ContentPart
+from letta_adapters.wire.content import InputPart
 from letta_adapters.wire.messages import MessageType
 from letta_adapters.wire.tools import Approval, ToolReturn
 
@@ -32,7 +32,7 @@ class MessageCreate(_Input):
 
     type: Literal["message"] = "message"
     role: Literal["user", "system", "assistant"]
-    content: str | list[ContentPart]
+    content: str | list[InputPart]
     otid: str | None = None
     name: str | None = None
     sender_id: str | None = None
@@ -89,7 +89,7 @@ class TurnRequest(_Input):
     """
 
     messages: list[InputMessage] | None = None
-    input: str | list[ContentPart] | None = None
+    input: str | list[InputPart] | None = None
     client_tools: list[ClientTool] | None = None
     client_skills: list[ClientSkill] | None = None
     agent_id: str | None = None

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from letta_adapters.wire.base import Unknown, WireModel
-from letta_adapters.wire.messages import KnownMessage
+from letta_adapters.wire.messages import Date, KnownMessage
 
 __all__ = [
     "ErrorMessage",
@@ -44,7 +43,7 @@ class Ping(WireModel):
 
     message_type: Literal["ping"] = "ping"
     id: str | None = None
-    date: datetime | None = None
+    date: Date = None
     run_id: str | None = None
     seq_id: int | None = None
 
@@ -69,14 +68,18 @@ class StopReason(WireModel):
     seq_id: int | None = None
 
 
+Count = Annotated[int, BeforeValidator(lambda value: 0 if value is None else value)]
+"""A number that some providers leave out as null."""
+
+
 class UsageStatistics(WireModel):
     """Tokens of one request, summed over its steps; `context_tokens` is the size of the context at the end."""
 
     message_type: Literal["usage_statistics"] = "usage_statistics"
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    total_tokens: int = 0
-    step_count: int = 0
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
+    total_tokens: Count = 0
+    step_count: Count = 0
     run_ids: list[str] | None = None
     cached_input_tokens: int | None = None
     cache_write_tokens: int | None = None

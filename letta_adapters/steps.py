@@ -1,0 +1,77 @@
+"""The steps that a `Turn` answers with, and how long it is tried."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from letta_adapters.assembly import FinishedTurn
+from letta_adapters.errors import LettaError
+from letta_adapters.exchange import Request
+
+__all__ = ["Capabilities", "Done", "Failed", "Open", "Read", "Step", "TurnPolicy", "Wait"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurnPolicy:
+    """How long a turn is tried.
+
+    Args:
+        idle_timeout: Seconds without any byte after which a connection counts as lost; pings are bytes.
+        max_retries: Failures in a row, without any new event between them, after which a turn is given up.
+        busy_timeout: Seconds to wait, in all, for another turn of the conversation to end.
+        grace: Seconds to wait for the usage statistics after the stop reason.
+    """
+
+    idle_timeout: float = 90.0
+    max_retries: int = 5
+    busy_timeout: float = 60.0
+    grace: float = 2.0
+
+
+@dataclass(kw_only=True)
+class Capabilities:
+    """What was learned of a server; shared by all turns of a client.
+
+    Args:
+        background: Whether it can stream in the background; taken for granted until it refuses.
+    """
+
+    background: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Open:
+    """Close the connection of before, send this request and tell `responded` or `broke`."""
+
+    request: Request
+
+
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    """Read the next bytes, for at most `timeout` seconds, and tell `received`, `closed` or `broke`."""
+
+    timeout: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wait:
+    """Wait and tell `waited`."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """The turn ended."""
+
+    turn: FinishedTurn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """The turn failed."""
+
+    error: LettaError
+
+
+Step = Open | Read | Wait | Done | Failed

@@ -1,0 +1,194 @@
+"""Conversations, their messages and their turns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from letta_adapters.testing.compaction import compact
+from letta_adapters.testing.engine import Engine
+from letta_adapters.testing.errors import USER_ID, conversation_not_found, not_found, unprocessable
+from letta_adapters.testing.http import body_of, checked_id, event_stream, json_of, page_of
+from letta_adapters.testing.messages import new_id
+from letta_adapters.testing.pending import admitted
+from letta_adapters.testing.prompt import chat_messages, function_tools
+from letta_adapters.testing.resources import conversation_json, touched
+from letta_adapters.testing.rows import rows_of_all
+from letta_adapters.testing.state import Agent, Conversation
+from letta_adapters.testing.turn_request import StreamRequest, checked
+
+__all__ = ["ConversationRoutes"]
+
+
+class ConversationRoutes:
+    """Conversations, their messages and their turns."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Serve the conversations of an engine."""
+        self._engine = engine
+        self._store = engine.store
+
+    def routes(self) -> list[Route]:
+        """List the routes."""
+        one = "/v1/conversations/{conversation_id}"
+        return [
+            Route("/v1/conversations/", self._create, methods=["POST"]),
+            Route("/v1/conversations/", self._list, methods=["GET"]),
+            Route(one, self._retrieve, methods=["GET"]),
+            Route(one, self._change, methods=["PATCH"]),
+            Route(one, self._delete, methods=["DELETE"]),
+            Route(f"{one}/fork", self._fork, methods=["POST"]),
+            Route(f"{one}/messages", self._list_messages, methods=["GET"]),
+            Route(f"{one}/messages", self._send, methods=["POST"]),
+            Route(f"{one}/messages/preview-raw-payload", self._preview, methods=["POST"]),
+            Route(f"{one}/stream", self._stream, methods=["POST"]),
+            Route(f"{one}/cancel", self._cancel, methods=["POST"]),
+            Route(f"{one}/recompile", self._recompile, methods=["POST"]),
+            Route(f"{one}/compact", self._compact, methods=["POST"]),
+        ]
+
+    def _found(self, request: Request, agent_id: Any) -> tuple[Agent, Conversation]:
+        """Resolve the id of the path: a conversation, `default` of an agent, or (old) an agent."""
+        given = str(request.path_params["conversation_id"])
+        if given.startswith("agent-"):
+            agent_id, given = given, "default"
+        if given != "default":
+            conversation = self._store.conversation(checked_id(request, "conversation"))
+            return self._store.agent(conversation.agent_id), conversation
+        if not agent_id:
+            raise conversation_not_found("default")
+        agent = self._store.agent(str(agent_id))
+        return agent, agent.default
+
+    def _conversation(self, request: Request) -> Conversation:
+        return self._store.conversation(checked_id(request, "conversation"))
+
+    async def _create(self, request: Request) -> Response:
+        agent_id = request.query_params.get("agent_id")
+        if agent_id is None:
+            missing = {"type": "missing", "loc": ("query", "agent_id"), "msg": "Field required", "input": None}
+            raise unprocessable([missing])
+        if agent_id not in self._store.agents:
+            raise not_found("Agent not found")
+        agent = self._store.agent(agent_id)
+        body = await body_of(request)
+        conversation_id = new_id("conv")
+        conversation = self._store.add_conversation(
+            agent,
+            system_text=self._store.compiled_system(agent, conversation_id),
+            id=conversation_id,
+            summary=body.get("summary"),
+            model=body.get("model"),
+            model_settings=body.get("model_settings"),
+        )
+        return JSONResponse(conversation_json(conversation))
+
+    async def _list(self, request: Request) -> Response:
+        query = request.query_params
+        found = [c for c in self._store.conversations.values() if not c.deleted]
+        if "agent_id" in query:
+            found = [c for c in found if c.agent_id == query["agent_id"]]
+        if query.get("summary_search"):
+            found = [c for c in found if c.summary is not None and query["summary_search"] in c.summary]
+        if query.get("order", "desc") == "desc":
+            found.reverse()
+        if query.get("after"):
+            ids = [c.id for c in found]
+            found = found[ids.index(query["after"]) + 1 :] if query["after"] in ids else found
+        return JSONResponse([conversation_json(c) for c in found[: int(query.get("limit", 50))]])
+
+    async def _retrieve(self, request: Request) -> Response:
+        return JSONResponse(conversation_json(self._conversation(request), with_context=True))
+
+    async def _change(self, request: Request) -> Response:
+        conversation = self._conversation(request)
+        body = await body_of(request)
+        for name in ("summary", "model", "model_settings"):
+            if body.get(name) is not None:
+                setattr(conversation, name, body[name])
+        return JSONResponse(conversation_json(conversation))
+
+    async def _delete(self, request: Request) -> Response:
+        self._store.delete(self._conversation(request))
+        return JSONResponse(None)
+
+    async def _fork(self, request: Request) -> Response:
+        agent, source = self._found(request, request.query_params.get("agent_id"))
+        fork_id = new_id("conv")
+        fork = self._store.add_conversation(
+            agent,
+            system_text=self._store.compiled_system(agent, fork_id),
+            id=fork_id,
+            model=source.model,
+            model_settings=source.model_settings,
+        )
+        fork.add(source.in_context[1:], start=1)
+        return JSONResponse(conversation_json(fork))
+
+    async def _list_messages(self, request: Request) -> Response:
+        page = page_of(request)
+        types = request.query_params.getlist("include_return_message_types") or None
+        given = str(request.path_params["conversation_id"])
+        agent_id = request.query_params.get("agent_id")
+        if given.startswith("agent-") or (given == "default" and agent_id):
+            agent, _ = self._found(request, agent_id)
+            messages = self._store.agent_page(agent, page, default_only=True)
+        else:
+            known = self._store.conversations.get(given)
+            messages = self._store.page(known, page) if known else []
+        return JSONResponse(rows_of_all(messages, types=types))
+
+    async def _send(self, request: Request) -> Response:
+        turn = checked(await json_of(request))
+        agent, conversation = self._found(request, turn.agent_id)
+        touched(conversation)
+        if not turn.streaming:
+            return JSONResponse(await self._engine.answer(agent, conversation, turn))
+        return event_stream(self._engine.open_stream(agent, conversation, turn))
+
+    async def _preview(self, request: Request) -> Response:
+        turn = checked(await json_of(request))
+        agent, conversation = self._found(request, turn.agent_id)
+        self._engine.check_handle(turn.override_model)
+        context = self._store.context(conversation)
+        messages = [*context, *admitted(turn, context)]
+        tools = function_tools(agent, [tool.model_dump() for tool in turn.client_tools or ()])
+        chat = chat_messages(messages, override_system=turn.override_system, cap=agent.tool_result_cap)
+        payload: dict[str, Any] = {
+            "messages": chat,
+            "model": (turn.override_model or conversation.model or agent.model).partition("/")[2],
+            "max_completion_tokens": 4096,
+            "temperature": 1.0,
+            "user": USER_ID,
+        }
+        if tools:
+            payload |= {"tools": tools, "tool_choice": "auto", "parallel_tool_calls": agent.parallel_tool_calls}
+        return JSONResponse(payload)
+
+    async def _stream(self, request: Request) -> Response:
+        body = StreamRequest.model_validate(await body_of(request))
+        agent: Agent | None = None
+        conversation: Conversation | None = None
+        if body.run_id is None and body.otid is None and self._engine.redis:
+            agent, conversation = self._found(request, body.agent_id)
+        return event_stream(self._engine.resume(agent, conversation, body))
+
+    async def _cancel(self, request: Request) -> Response:
+        agent, conversation = self._found(request, request.query_params.get("agent_id"))
+        return JSONResponse(self._engine.cancel(agent, conversation))
+
+    async def _recompile(self, request: Request) -> Response:
+        agent, conversation = self._found(request, (await body_of(request)).get("agent_id"))
+        text = self._store.compiled_system(agent, "default")
+        if request.query_params.get("dry_run") != "true":
+            self._store.edit_system(conversation, text)
+        return JSONResponse(text)
+
+    async def _compact(self, request: Request) -> Response:
+        body = await body_of(request)
+        _, conversation = self._found(request, body.get("agent_id"))
+        settings: dict[str, Any] = body.get("compaction_settings") or {}
+        return JSONResponse(await compact(self._store, self._engine.model, conversation, mode=settings.get("mode")))
