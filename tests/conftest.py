@@ -1,0 +1,158 @@
+"""Fixtures for every test that needs a Letta server.
+
+`pytest` runs them on the embedded double; `pytest --backend live` runs the same tests on real servers, which
+`make live` boots and names in the environment:
+
+| variable | what it names |
+|---|---|
+| `LETTA_LIVE_URL` | a Letta 0.16.8 with Redis |
+| `LETTA_LIVE_MODEL_URL` | the scripted model behind it (its gates) |
+| `LETTA_LIVE_NO_REDIS_URL`, `LETTA_LIVE_NO_REDIS_MODEL_URL` | the same without Redis |
+| `LETTA_LIVE_HANDLE` | the model handle of both, `vllm/scripted` unless set |
+
+Fixtures: `backend` (session; a server with Redis), `no_redis_backend` (session; one without), `agent_id` (a fresh
+agent on `backend`, deleted afterwards), `conversation_id` (a fresh conversation of `agent_id`). A test that needs
+an agent on another backend makes it with `fresh_agent(backend)`. Under pytest-xdist every worker has a double of
+its own, and all workers share the real servers: name gates and otids with `uuid4()`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from uuid import uuid4
+
+import httpx
+import pytest
+
+HANDLE = "vllm/scripted"
+TIMEOUT = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    """A running server and the scripted model behind it.
+
+    `open_gate(name)` lets a model go on that waits at `[[hold NAME]]`; `wait_for_gate(name)` returns once it waits
+    there. Both work from any thread.
+    """
+
+    base_url: str
+    handle: str
+    redis: bool
+    open_gate: Callable[[str], None]
+    wait_for_gate: Callable[[str], None]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--backend",
+        choices=("double", "live"),
+        default="double",
+        help="run on the embedded double (default) or on the real servers that LETTA_LIVE_* name",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--backend") != "live":
+        return
+    needed = ("LETTA_LIVE_URL", "LETTA_LIVE_MODEL_URL", "LETTA_LIVE_NO_REDIS_URL", "LETTA_LIVE_NO_REDIS_MODEL_URL")
+    missing = [name for name in needed if not os.environ.get(name)]
+    if missing:
+        raise pytest.UsageError(f"--backend live needs {', '.join(missing)} in the environment; run `make live`")
+
+
+@pytest.fixture(scope="session")
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """A server with Redis: locks, background streams, deduplication by otid."""
+    with _running(request.config, redis=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def no_redis_backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """A server without Redis: no locks, and 503 for background streams."""
+    with _running(request.config, redis=False) as server:
+        yield server
+
+
+@pytest.fixture
+def agent_id(backend: Backend) -> Iterator[str]:
+    """A fresh agent with one memory block and no tools of its own."""
+    with fresh_agent(backend) as agent:
+        yield agent
+
+
+@pytest.fixture
+def conversation_id(backend: Backend, agent_id: str) -> str:
+    """A fresh conversation of `agent_id`; it goes when the agent goes."""
+    return fresh_conversation(backend, agent_id)
+
+
+@contextmanager
+def fresh_agent(backend: Backend) -> Generator[str, None, None]:
+    """Create an agent on a backend and delete it afterwards."""
+    with httpx.Client(base_url=backend.base_url, timeout=TIMEOUT) as http:
+        fields = {
+            "name": f"agent-{uuid4().hex}",
+            "agent_type": "letta_v1_agent",
+            "model": backend.handle,
+            "memory_blocks": [{"label": "human", "value": "They like brevity."}],
+            "include_base_tools": False,
+        }
+        created = http.post("/v1/agents/", json=fields).raise_for_status().json()
+        yield str(created["id"])
+        http.delete(f"/v1/agents/{created['id']}")
+
+
+def fresh_conversation(backend: Backend, agent_id: str) -> str:
+    """Create a conversation of an agent."""
+    with httpx.Client(base_url=backend.base_url, timeout=TIMEOUT) as http:
+        created = http.post("/v1/conversations/", params={"agent_id": agent_id}, json={}).raise_for_status()
+        return str(created.json()["id"])
+
+
+@contextmanager
+def _running(config: pytest.Config, *, redis: bool) -> Generator[Backend, None, None]:
+    if config.getoption("--backend") == "live":
+        with _live(redis=redis) as server:
+            yield server
+    else:
+        with _double(redis=redis) as server:
+            yield server
+
+
+@contextmanager
+def _double(*, redis: bool) -> Generator[Backend, None, None]:
+    from letta_adapters.testing import FakeLetta
+
+    with FakeLetta(redis=redis) as fake:
+        yield Backend(
+            base_url=fake.base_url,
+            handle=HANDLE,
+            redis=redis,
+            open_gate=fake.open_gate,
+            wait_for_gate=fake.wait_for_gate,
+        )
+
+
+@contextmanager
+def _live(*, redis: bool) -> Generator[Backend, None, None]:
+    kind = "" if redis else "_NO_REDIS"
+    with httpx.Client(base_url=os.environ[f"LETTA_LIVE{kind}_MODEL_URL"], timeout=TIMEOUT) as model:
+
+        def open_gate(name: str) -> None:
+            model.post(f"/gates/{name}").raise_for_status()
+
+        def wait_for_gate(name: str) -> None:
+            model.get(f"/gates/{name}", params={"wait": 1}).raise_for_status()
+
+        yield Backend(
+            base_url=os.environ[f"LETTA_LIVE{kind}_URL"],
+            handle=os.environ.get("LETTA_LIVE_HANDLE", HANDLE),
+            redis=redis,
+            open_gate=open_gate,
+            wait_for_gate=wait_for_gate,
+        )

@@ -1,0 +1,190 @@
+"""The order of things in a delivery, without I/O: what is asked for, and what every outcome leads to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from letta_adapters.assembly import FinishedTurn, Text
+from letta_adapters.client.endpoints import Endpoint, PreparedTurn
+from letta_adapters.delivery import Attempts, Delivered, Flow, TurnOptions, TurnOutcome, delivery
+from letta_adapters.errors import ConnectFailed, NotFound, TurnFailed
+from letta_adapters.planner import SystemPolicy, Target
+from letta_adapters.transcript import Entry, HumanEntry, SystemEntry
+from letta_adapters.wire import Conversation, SystemMessage, UserMessage
+
+FOLLOWED = Target(agent_id="agent-1")
+PINNED = Target(agent_id="agent-1", conversation_id="conv-1")
+ASKED: list[Entry] = [HumanEntry(content="hello", id="h1")]
+ANSWER = FinishedTurn(
+    conversation_id="conv-1",
+    agent_id="agent-1",
+    run_id="run-1",
+    message_ids=("message-1",),
+    parts=(Text(index=0, text="hi"),),
+    stop_reason="end_turn",
+)
+
+
+def begin(
+    transcript: list[Entry] | None = None,
+    target: Target = PINNED,
+    *,
+    attempts: Attempts | None = None,
+    options: TurnOptions | None = None,
+    system_policy: SystemPolicy = "once",
+) -> Flow:
+    return delivery(
+        transcript or ASKED, target, attempts=attempts or Attempts(), options=options, system_policy=system_policy
+    )
+
+
+def asked(step: object) -> tuple[str, str]:
+    assert isinstance(step, Endpoint)
+    return step.request.method, step.request.path
+
+
+def sent(step: object) -> PreparedTurn:
+    assert isinstance(step, PreparedTurn)
+    return step
+
+
+def otids(step: object) -> tuple[str, ...]:
+    request = sent(step).request
+    assert request is not None
+    return request.otids
+
+
+def finish(flow: Flow, turn: FinishedTurn = ANSWER) -> Delivered:
+    with pytest.raises(StopIteration) as stopped:
+        flow.send(TurnOutcome(result=turn, replayed=False))
+    return stopped.value.value
+
+
+def failed(*, replayed: bool = False) -> TurnOutcome:
+    return TurnOutcome(result=TurnFailed("it failed", stop_reason="llm_api_error", run_id="run-1"), replayed=replayed)
+
+
+def row() -> UserMessage:
+    return UserMessage(id="message-0", content="hello")
+
+
+def test_a_pinned_turn_is_sent_at_once_and_its_answer_carries_the_anchor() -> None:
+    flow = begin()
+    assert sent(next(flow)).conversation_id == "conv-1"
+    delivered = finish(flow)
+    assert delivered.turn is ANSWER
+    assert (delivered.anchor.conversation_id, delivered.anchor.message_id) == ("conv-1", "message-1")
+
+
+def test_a_followed_transcript_without_an_anchor_gets_a_new_conversation_first() -> None:
+    flow = begin(target=FOLLOWED)
+    assert asked(next(flow)) == ("POST", "/v1/conversations/")
+    assert sent(flow.send(Conversation(id="conv-2", agent_id="agent-1"))).conversation_id == "conv-2"
+
+
+def test_nothing_is_sent_when_the_conversation_cannot_be_made() -> None:
+    flow = begin(target=FOLLOWED)
+    next(flow)
+    with pytest.raises(NotFound):
+        flow.throw(NotFound("no such agent", status=404))
+
+
+def test_a_pinned_conversation_is_asked_for_the_system_texts_it_holds() -> None:
+    flow = begin([SystemEntry(text="be kind"), *ASKED])
+    assert asked(next(flow)) == ("GET", "/v1/conversations/conv-1/messages")
+    step = flow.send([SystemMessage(id="message-0", content="be kind")])
+    assert len(otids(step)) == 1
+
+
+def test_options_reach_the_request() -> None:
+    request = sent(next(begin(options=TurnOptions(max_steps=3, override_model="a/b", background=False)))).request
+    assert request is not None
+    assert (request.max_steps, request.override_model, request.background) == (3, "a/b", False)
+
+
+def test_the_override_policy_wins_over_the_option() -> None:
+    flow = begin(
+        [SystemEntry(text="be kind"), *ASKED], options=TurnOptions(override_system="x"), system_policy="override"
+    )
+    request = sent(next(flow)).request
+    assert request is not None
+    assert request.override_system == "be kind"
+
+
+def test_after_a_failure_that_left_nothing_the_next_call_is_another_attempt() -> None:
+    attempts = Attempts()
+    flow = begin(attempts=attempts)
+    first = otids(next(flow))
+    assert asked(flow.send(failed())) == ("GET", "/v1/runs/run-1/messages")
+    with pytest.raises(TurnFailed) as caught:
+        flow.send([])
+    assert caught.value.accepted is False
+    assert otids(next(begin(attempts=attempts))) != first
+
+
+def test_after_a_failure_that_stored_the_input_the_next_call_is_the_same_request() -> None:
+    attempts = Attempts()
+    flow = begin(attempts=attempts)
+    first = otids(next(flow))
+    flow.send(failed())
+    with pytest.raises(TurnFailed) as caught:
+        flow.send([row()])
+    assert caught.value.accepted is True
+    assert otids(next(begin(attempts=attempts))) == first
+
+
+def test_a_failure_of_an_earlier_process_is_counted_past_within_the_call() -> None:
+    flow = begin()
+    first = otids(next(flow))
+    flow.send(failed(replayed=True))
+    second = otids(flow.send([]))
+    assert second != first
+    assert finish(flow).turn is ANSWER
+
+
+def test_a_new_failure_is_raised_and_not_tried_again_by_itself() -> None:
+    flow = begin()
+    next(flow)
+    flow.send(failed(replayed=True))
+    flow.send([])
+    flow.send(failed(replayed=False))
+    with pytest.raises(TurnFailed):
+        flow.send([])
+
+
+def test_counting_past_failures_has_an_end() -> None:
+    flow = begin()
+    step: Any = next(flow)
+    turns = 0
+    with pytest.raises(TurnFailed):
+        while True:
+            turns += 1
+            sent(step)
+            flow.send(failed(replayed=True))
+            step = flow.send([])
+    assert 1 < turns < 50
+
+
+def test_when_it_cannot_be_found_out_what_was_stored_the_turns_own_error_is_raised() -> None:
+    flow = begin()
+    next(flow)
+    flow.send(failed())
+    with pytest.raises(TurnFailed) as caught:
+        flow.throw(ConnectFailed("gone"))
+    assert caught.value.accepted is None
+
+
+def test_a_refusal_before_anything_ran_is_raised_without_asking() -> None:
+    flow = begin()
+    next(flow)
+    with pytest.raises(NotFound):
+        flow.send(TurnOutcome(result=NotFound("gone", status=404), replayed=False))
+
+
+def test_attempts_are_remembered_up_to_a_limit() -> None:
+    attempts = Attempts(limit=2)
+    for name in "abc":
+        attempts.failed((name,), 1)
+    assert [attempts.number((name,)) for name in "abc"] == [1, 2, 2]
