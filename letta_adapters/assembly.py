@@ -37,6 +37,7 @@ from letta_adapters.wire import (
 )
 
 __all__ = [
+    "AnswerStarted",
     "Assembly",
     "FinishedTurn",
     "HiddenReasoning",
@@ -62,6 +63,13 @@ class TurnStarted:
     conversation_id: str
     run_id: str
     otids: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerStarted:
+    """The first message of the answer; the one id that is known as long as the turn lasts."""
+
+    message_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +161,7 @@ TurnPart = Text | Reasoning | HiddenReasoning | ServerToolCall | ServerToolResul
 TurnDelta = TextDelta | ReasoningDelta | HiddenReasoning | ServerToolCall | ServerToolResult | PendingCall | Notice
 """More of a turn. Calls come whole, pending ones last, after the server confirmed them."""
 
-TurnEvent = TurnStarted | TurnDelta
+TurnEvent = TurnStarted | AnswerStarted | TurnDelta
 """What a turn tells while it runs."""
 
 
@@ -164,6 +172,7 @@ class FinishedTurn:
     Args:
         conversation_id: The conversation, `default` for an agent's default one.
         run_id: The run at the server.
+        answer_id: The id that the answer was streamed under from its first event on.
         message_ids: The ids of the messages that the turn brought, in order; rows of one step share one.
         otids: The otids that the request was sent under.
         parts: What came, in order.
@@ -174,6 +183,7 @@ class FinishedTurn:
     conversation_id: str
     agent_id: str | None = None
     run_id: str | None = None
+    answer_id: str | None = None
     message_ids: tuple[str, ...] = ()
     otids: tuple[str, ...] = ()
     parts: tuple[TurnPart, ...] = ()
@@ -240,6 +250,7 @@ class Assembly:
         self._untold: list[_OpenCall] = []  # server calls whose arguments may still be arriving
         self._untold_step: str | None = None  # id of the message that they belong to
         self._message_ids: dict[str, str | None] = {}  # with their steps
+        self.answer_id: str | None = None
 
     @property
     def pending_ids(self) -> tuple[str, ...]:
@@ -256,14 +267,17 @@ class Assembly:
         """The text that has arrived."""
         return "".join("".join(part.pieces) for part in self._parts if isinstance(part, _OpenText))
 
-    def feed(self, message: KnownMessage | Unknown) -> list[TurnDelta]:
+    def feed(self, message: KnownMessage | Unknown) -> list[TurnEvent]:
         """Take one message, or one delta of it, and tell what is new."""
-        events: list[TurnDelta] = []
+        events: list[TurnEvent] = []
         if not isinstance(message, Unknown):
+            if self.answer_id is None:
+                self.answer_id = message.id
+                events.append(AnswerStarted(message_id=message.id))
             self._name(message)
             # Of deltas the end shows only in what comes next; a step's own text may come in between.
             if self._untold and message.id != self._untold_step:
-                events = self._told_calls()
+                events.extend(self._told_calls())
         events.extend(self._part(message))
         return events
 

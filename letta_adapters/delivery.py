@@ -6,12 +6,11 @@ do it, blocking and async. So the order of things exists once.
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 from letta_adapters.assembly import FinishedTurn, TurnEvent
@@ -24,17 +23,28 @@ from letta_adapters.client.endpoints import (
     list_messages,
     list_run_messages,
 )
-from letta_adapters.errors import LettaError
-from letta_adapters.planner import Plan, SystemPolicy, Target, plan
+from letta_adapters.drivers import busy_here
+from letta_adapters.errors import LettaError, TurnInterrupted
+from letta_adapters.locks import Hold
+from letta_adapters.memory import LostTurn, TurnMemory
+from letta_adapters.planner import Held, Plan, SystemPolicy, Target, plan
 from letta_adapters.transcript import Anchor, Entry, anchor_of
-from letta_adapters.wire import ClientSkill, ClientTool, Conversation, MessageType, SystemMessage
+from letta_adapters.wire import (
+    ApprovalRequestMessage,
+    ClientSkill,
+    ClientTool,
+    Conversation,
+    KnownMessage,
+    MessageType,
+    SystemMessage,
+    Unknown,
+    calls_of,
+)
 
-__all__ = ["Attempts", "Delivered", "TurnOptions", "TurnOutcome", "adeliver", "deliver", "delivery"]
+__all__ = ["Claim", "Delivered", "TurnOptions", "TurnOutcome", "adeliver", "deliver", "delivery"]
 
-T = TypeVar("T")
-
-_SYSTEM_TEXTS_READ = 100
-"""Newest rows of a conversation that are searched for a system text."""
+_ROWS_READ = 100
+"""Newest rows of a pinned conversation that are read for its system texts and its pending calls."""
 
 _MAX_REPLAYED_FAILURES = 20
 """Failures of earlier processes that one call counts past."""
@@ -69,37 +79,18 @@ class TurnOutcome:
     replayed: bool
 
 
-class Attempts:
-    """Failures of requests that left nothing at the server, remembered in this process.
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """Keep every other turn of this process away from the conversation, until this one is accepted."""
 
-    The server replays a failed run to whoever sends the same otids, so a retry must count up to be a new request.
-
-    Args:
-        limit: How many requests are remembered; the oldest are forgotten first.
-    """
-
-    def __init__(self, *, limit: int = 10_000) -> None:
-        self._failures: OrderedDict[tuple[str, ...], int] = OrderedDict()
-        self._limit = limit
-        self._mutex = threading.Lock()
-
-    def number(self, request: tuple[str, ...]) -> int:
-        """Which attempt of a request the next one is; 1 for the first."""
-        with self._mutex:
-            return self._failures.get(request, 0) + 1
-
-    def failed(self, request: tuple[str, ...], attempt: int) -> None:
-        """Remember that an attempt failed and left nothing."""
-        with self._mutex:
-            self._failures[request] = max(attempt, self._failures.get(request, 0))
-            self._failures.move_to_end(request)
-            while len(self._failures) > self._limit:
-                self._failures.popitem(last=False)
+    conversation_id: str
+    agent_id: str | None
 
 
-_ATTEMPTS = Attempts()
+_MEMORY = TurnMemory()
 
-Flow = Generator[Endpoint[Any] | PreparedTurn, Any, Delivered]
+Step = Endpoint[Any] | Claim | PreparedTurn
+Flow = Generator[Step, Any, Delivered]
 
 
 def delivery(
@@ -108,7 +99,7 @@ def delivery(
     *,
     system_policy: SystemPolicy = "once",
     options: TurnOptions | None = None,
-    attempts: Attempts = _ATTEMPTS,
+    memory: TurnMemory = _MEMORY,
 ) -> Flow:
     """Yield what is to be done, be sent what came of it, return the finished turn.
 
@@ -116,15 +107,30 @@ def delivery(
         ValueError: There is nothing to send.
         LettaError: The turn failed.
     """
-    options = options or TurnOptions()
+    try:
+        return (yield from _delivery(transcript, target, system_policy, options or TurnOptions(), memory))
+    except LettaError as error:
+        error.agent_id = error.agent_id or target.agent_id
+        error.conversation_id = error.conversation_id or target.conversation_id
+        raise
+
+
+def _delivery(
+    transcript: Sequence[Entry],
+    target: Target,
+    system_policy: SystemPolicy,
+    options: TurnOptions,
+    memory: TurnMemory,
+) -> Flow:
     made = plan(transcript, target, system_policy=system_policy)
-    if made.needs_system_texts:
-        held = yield from _system_texts(target)
-        made = plan(transcript, target, system_policy=system_policy, held_system_texts=held)
-    conversation_id = made.conversation_id or (yield from _new_conversation(target))
-    nonce = uuid4().hex
+    if made.needs_held:
+        made = yield from _plan_with_what_is_held(made, transcript, target, system_policy, memory)
+    content = _otids(made, made.conversation_id or "", attempt=0, nonce="")
+    lost = memory.take_lost(content)
+    nonce = lost.nonce if lost else uuid4().hex
+    conversation_id = lost.conversation_id if lost else made.conversation_id or (yield from _new_conversation(target))
     request = _otids(made, conversation_id, attempt=0, nonce=nonce)
-    first = attempts.number(request)
+    first = memory.attempt(request)
     for attempt in count(first):
         outcome: TurnOutcome = yield _prepare(made, conversation_id, attempt, nonce, options)
         if isinstance(outcome.result, FinishedTurn):
@@ -132,7 +138,9 @@ def delivery(
         error = outcome.result
         yield from _find_out_what_was_stored(error)
         if error.accepted is False:
-            attempts.failed(request, attempt)
+            memory.failed(request, attempt)
+        elif isinstance(error, TurnInterrupted):
+            memory.lost(content, LostTurn(conversation_id=conversation_id, nonce=nonce))
         if error.accepted is not False or not outcome.replayed or attempt - first >= _MAX_REPLAYED_FAILURES:
             raise error
     raise AssertionError("count() has no end")
@@ -140,60 +148,86 @@ def delivery(
 
 def deliver(client: LettaClient, flow: Flow) -> Generator[TurnEvent | Delivered, None, None]:
     """Carry out a delivery; yields the events of the turn, last the finished turn."""
-    step = _advance(flow, None)
-    while not isinstance(step, Delivered):
-        answer: Any
-        if isinstance(step, Endpoint):
-            try:
-                answer = client.send(step)
-            except LettaError as error:
-                answer = error
-        else:
-            with client.open_turn(step) as stream:
-                held: list[TurnEvent] = []
-                try:
-                    for event in stream:
-                        if stream.replayed:
-                            held.append(event)  # it may be a failure of before, which nobody should see
-                        else:
-                            yield event
-                    answer = TurnOutcome(result=stream.result(), replayed=stream.replayed)
-                    yield from held
-                except LettaError as error:
-                    answer = TurnOutcome(result=error, replayed=stream.replayed)
-        step = _advance(flow, answer)
-    yield step
+    hold: Hold | None = None
+    try:
+        step = _advance(flow, None)
+        while not isinstance(step, Delivered):
+            answer: Any = None
+            if isinstance(step, Endpoint):
+                answer = _call(client, step)
+            elif isinstance(step, Claim):
+                hold = client.hold(step.conversation_id, step.agent_id)
+                if not hold.acquire(client.busy_timeout):
+                    answer = busy_here(client.busy_timeout)
+            else:
+                with client.open_turn(step, hold) as stream:
+                    held: list[TurnEvent] = []
+                    try:
+                        for event in stream:
+                            if stream.replayed:
+                                held.append(event)  # it may be a failure of before, which nobody should see
+                            else:
+                                yield event
+                        answer = TurnOutcome(result=stream.result(), replayed=stream.replayed)
+                        yield from held
+                    except LettaError as error:
+                        answer = TurnOutcome(result=error, replayed=stream.replayed)
+            step = _advance(flow, answer)
+        yield step
+    finally:
+        if hold is not None:
+            hold.release()
 
 
 async def adeliver(client: AsyncLettaClient, flow: Flow) -> AsyncGenerator[TurnEvent | Delivered, None]:
     """Carry out a delivery; yields the events of the turn, last the finished turn."""
-    step = _advance(flow, None)
-    while not isinstance(step, Delivered):
-        answer: Any
-        if isinstance(step, Endpoint):
-            try:
-                answer = await client.send(step)
-            except LettaError as error:
-                answer = error
-        else:
-            async with client.open_turn(step) as stream:
-                held: list[TurnEvent] = []
-                try:
-                    async for event in stream:
-                        if stream.replayed:
-                            held.append(event)  # it may be a failure of before, which nobody should see
-                        else:
+    hold: Hold | None = None
+    try:
+        step = _advance(flow, None)
+        while not isinstance(step, Delivered):
+            answer: Any = None
+            if isinstance(step, Endpoint):
+                answer = await _acall(client, step)
+            elif isinstance(step, Claim):
+                hold = client.hold(step.conversation_id, step.agent_id)
+                if not await hold.acquire_async(client.busy_timeout):
+                    answer = busy_here(client.busy_timeout)
+            else:
+                async with client.open_turn(step, hold) as stream:
+                    held: list[TurnEvent] = []
+                    try:
+                        async for event in stream:
+                            if stream.replayed:
+                                held.append(event)  # it may be a failure of before, which nobody should see
+                            else:
+                                yield event
+                        answer = TurnOutcome(result=await stream.result(), replayed=stream.replayed)
+                        for event in held:
                             yield event
-                    answer = TurnOutcome(result=await stream.result(), replayed=stream.replayed)
-                    for event in held:
-                        yield event
-                except LettaError as error:
-                    answer = TurnOutcome(result=error, replayed=stream.replayed)
-        step = _advance(flow, answer)
-    yield step
+                    except LettaError as error:
+                        answer = TurnOutcome(result=error, replayed=stream.replayed)
+            step = _advance(flow, answer)
+        yield step
+    finally:
+        if hold is not None:
+            hold.release()
 
 
-def _advance(flow: Flow, answer: Any) -> Endpoint[Any] | PreparedTurn | Delivered:
+def _call(client: LettaClient, endpoint: Endpoint[Any]) -> Any:
+    try:
+        return client.send(endpoint)
+    except LettaError as error:
+        return error
+
+
+async def _acall(client: AsyncLettaClient, endpoint: Endpoint[Any]) -> Any:
+    try:
+        return await client.send(endpoint)
+    except LettaError as error:
+        return error
+
+
+def _advance(flow: Flow, answer: Any) -> Step | Delivered:
     """Hand an answer over, or raise an error where it was asked for, and get what is to be done next."""
     try:
         return flow.throw(answer) if isinstance(answer, LettaError) else flow.send(answer)
@@ -201,10 +235,43 @@ def _advance(flow: Flow, answer: Any) -> Endpoint[Any] | PreparedTurn | Delivere
         return finished.value
 
 
-def _system_texts(target: Target) -> Generator[Endpoint[Any], Any, set[str]]:
+def _plan_with_what_is_held(
+    made: Plan, transcript: Sequence[Entry], target: Target, system_policy: SystemPolicy, memory: TurnMemory
+) -> Generator[Endpoint[Any] | Claim, Any, Plan]:
+    """Read what a pinned conversation holds and plan again, unless what it holds is this very request."""
     assert target.conversation_id is not None, "only a pinned plan asks"
-    rows = yield list_messages(target.conversation_id, agent_id=target.agent_id, order="desc", limit=_SYSTEM_TEXTS_READ)
-    return {row.content for row in rows if isinstance(row, SystemMessage)}
+    yield Claim(conversation_id=target.conversation_id, agent_id=target.agent_id)
+    rows: Sequence[KnownMessage | Unknown] = yield list_messages(
+        target.conversation_id, agent_id=target.agent_id, order="desc", limit=_ROWS_READ
+    )
+    attempt = memory.attempt(_otids(made, target.conversation_id, attempt=0, nonce=""))
+    own = set(_otids(made, target.conversation_id, attempt=attempt, nonce=""))
+    if any(row.otid in own for row in rows if not isinstance(row, Unknown)):
+        return made  # sent before, by a process that did not see its end: the same otids attach to it
+    return plan(transcript, target, system_policy=system_policy, held=_held(rows))
+
+
+def _held(rows: Sequence[KnownMessage | Unknown]) -> Held:
+    """What the newest rows of a conversation tell; a call waits when its message is the last of all."""
+    known = [row for row in rows if not isinstance(row, Unknown)]
+    newest = (known[-1] if _oldest_first(known) else known[0]).id if known else None
+    return Held(
+        system_texts=frozenset(row.content for row in known if isinstance(row, SystemMessage)),
+        pending=tuple(
+            call.tool_call_id or ""
+            for row in known
+            if isinstance(row, ApprovalRequestMessage) and row.id == newest
+            for call in calls_of(row)
+        ),
+    )
+
+
+def _oldest_first(rows: Sequence[KnownMessage]) -> bool:
+    """Whether a page came the wrong way round: a self-hosted server lists `default` so (measured)."""
+    first, last = rows[0].date, rows[-1].date
+    if isinstance(first, datetime) and isinstance(last, datetime) and first != last:
+        return first < last
+    return isinstance(rows[0], SystemMessage)  # times are in whole seconds; the compiled prompt is the oldest row
 
 
 def _new_conversation(target: Target) -> Generator[Endpoint[Any], Any, str]:
@@ -215,8 +282,8 @@ def _new_conversation(target: Target) -> Generator[Endpoint[Any], Any, str]:
 
 def _find_out_what_was_stored(error: LettaError) -> Generator[Endpoint[Any], Any, None]:
     """A failed first step stores nothing, a later one leaves the input stored; the run's messages tell."""
-    if error.accepted is False or error.run_id is None:
-        return
+    if error.accepted is False or error.run_id is None or isinstance(error, TurnInterrupted):
+        return  # of a turn that may still be running, missing rows prove nothing
     try:
         rows = yield list_run_messages(error.run_id, limit=1)
     except LettaError:

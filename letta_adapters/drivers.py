@@ -12,11 +12,11 @@ from typing_extensions import Self, assert_never
 from letta_adapters.assembly import FinishedTurn, TurnEvent
 from letta_adapters.errors import ConversationBusy, LettaError
 from letta_adapters.exchange import Broken, Request
-from letta_adapters.locks import ConversationLock
+from letta_adapters.locks import Hold
 from letta_adapters.steps import Done, Failed, Open, Read, Step, Wait
 from letta_adapters.turn import Turn
 
-__all__ = ["AsyncResponse", "AsyncTransport", "AsyncTurnStream", "Response", "Transport", "TurnStream"]
+__all__ = ["AsyncResponse", "AsyncTransport", "AsyncTurnStream", "Response", "Transport", "TurnStream", "busy_here"]
 
 
 class Response(Protocol):
@@ -79,6 +79,15 @@ class AsyncTransport(Protocol):
         ...
 
 
+def busy_here(seconds: float) -> ConversationBusy:
+    """The error for a conversation that this process itself keeps busy."""
+    return ConversationBusy(
+        f"This process has another turn of the conversation in flight, for more than {seconds:g} s.",
+        status=409,
+        hint="Finish or close the stream of the other turn, or raise `busy_timeout`.",
+    )
+
+
 class _Driver:
     """What both drivers share: how a turn ended, and how it is handed out.
 
@@ -86,9 +95,9 @@ class _Driver:
     stream that nobody refers to any more is closed at once and not when a cycle happens to be collected.
     """
 
-    def __init__(self, turn: Turn, lock: ConversationLock, busy_timeout: float) -> None:
+    def __init__(self, turn: Turn, hold: Hold, busy_timeout: float) -> None:
         self.turn = turn
-        self.lock = lock
+        self.hold = hold
         self.busy_timeout = busy_timeout
         self.began = False
         self._finished: FinishedTurn | None = None
@@ -96,11 +105,7 @@ class _Driver:
 
     def busy(self) -> LettaError:
         """The error for a conversation that this process keeps busy."""
-        self._error = ConversationBusy(
-            f"This process has another turn of the conversation in flight, for more than {self.busy_timeout:g} s.",
-            status=409,
-            hint="Finish or close the stream of the other turn, or raise `busy_timeout`.",
-        )
+        self._error = busy_here(self.busy_timeout)
         return self._error
 
     def ended(self, step: Done | Failed) -> None:
@@ -129,34 +134,32 @@ class _BlockingDriver(_Driver):
         self,
         turn: Turn,
         transport: Transport,
-        lock: ConversationLock,
+        hold: Hold,
         busy_timeout: float,
         idle_timeout: float,
         sleep: Callable[[float], None],
     ) -> None:
-        super().__init__(turn, lock, busy_timeout)
+        super().__init__(turn, hold, busy_timeout)
         self._transport = transport
         self._idle_timeout = idle_timeout
         self._sleep = sleep
         self._response: Response | None = None
 
     def run(self) -> Generator[TurnEvent, None, None]:
-        if not self.lock.acquire(self.busy_timeout):
+        if not self.hold.acquire(self.busy_timeout):
             raise self.busy()
-        locked = self.began = True
+        self.began = True
         try:
             step: Step = self.turn.start()
             while not isinstance(step, (Done, Failed)):
                 step = self._carry_out(step)
-                if locked and not self.turn.exclusive:
-                    self.lock.release()
-                    locked = False
+                if not self.turn.exclusive:
+                    self.hold.release()
                 yield from self.turn.take_events()
             self.ended(step)
             self.raise_failure()
         finally:
-            if locked:
-                self.lock.release()
+            self.hold.release()
             self._close_response()
 
     def _carry_out(self, step: Open | Read | Wait) -> Step:
@@ -190,35 +193,33 @@ class _AsyncDriver(_Driver):
         self,
         turn: Turn,
         transport: AsyncTransport,
-        lock: ConversationLock,
+        hold: Hold,
         busy_timeout: float,
         idle_timeout: float,
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
-        super().__init__(turn, lock, busy_timeout)
+        super().__init__(turn, hold, busy_timeout)
         self._transport = transport
         self._idle_timeout = idle_timeout
         self._sleep = sleep
         self._response: AsyncResponse | None = None
 
     async def run(self) -> AsyncGenerator[TurnEvent, None]:
-        if not await self.lock.acquire_async(self.busy_timeout):
+        if not await self.hold.acquire_async(self.busy_timeout):
             raise self.busy()
-        locked = self.began = True
+        self.began = True
         try:
             step: Step = self.turn.start()
             while not isinstance(step, (Done, Failed)):
                 step = await self._carry_out(step)
-                if locked and not self.turn.exclusive:
-                    self.lock.release()
-                    locked = False
+                if not self.turn.exclusive:
+                    self.hold.release()
                 for event in self.turn.take_events():
                     yield event
             self.ended(step)
             self.raise_failure()
         finally:
-            if locked:
-                self.lock.release()
+            self.hold.release()
             await self._close_response()
 
     async def _carry_out(self, step: Open | Read | Wait) -> Step:
@@ -262,12 +263,12 @@ class TurnStream:
         turn: Turn,
         transport: Transport,
         *,
-        lock: ConversationLock,
+        hold: Hold,
         busy_timeout: float,
         idle_timeout: float,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._driver = _BlockingDriver(turn, transport, lock, busy_timeout, idle_timeout, sleep)
+        self._driver = _BlockingDriver(turn, transport, hold, busy_timeout, idle_timeout, sleep)
         self._events = self._driver.run()
 
     @property
@@ -318,12 +319,12 @@ class AsyncTurnStream:
         turn: Turn,
         transport: AsyncTransport,
         *,
-        lock: ConversationLock,
+        hold: Hold,
         busy_timeout: float,
         idle_timeout: float,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._driver = _AsyncDriver(turn, transport, lock, busy_timeout, idle_timeout, sleep)
+        self._driver = _AsyncDriver(turn, transport, hold, busy_timeout, idle_timeout, sleep)
         self._events = self._driver.run()
 
     @property

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout  # not the built-in one before Python 3.11
 from weakref import WeakValueDictionary
 
-__all__ = ["ConversationLock", "conversation_lock"]
+__all__ = ["ConversationLock", "Hold", "conversation_lock"]
 
 
 class ConversationLock:
@@ -71,6 +71,30 @@ class ConversationLock:
     def _give_up(self, turn: Future[None]) -> None:
         if not turn.cancel():  # it was our turn already
             self.release()
+
+
+class Hold:
+    """One turn's side of a lock: taken once, given back once, by whoever comes first to do it."""
+
+    def __init__(self, lock: ConversationLock) -> None:
+        self._lock = lock
+        self._held = False
+
+    def acquire(self, timeout: float) -> bool:
+        """Take the lock unless it is taken already, waiting at most `timeout` seconds; tell whether it is taken."""
+        self._held = self._held or self._lock.acquire(timeout)
+        return self._held
+
+    async def acquire_async(self, timeout: float) -> bool:
+        """Take the lock unless it is taken already, waiting at most `timeout` seconds; tell whether it is taken."""
+        self._held = self._held or await self._lock.acquire_async(timeout)
+        return self._held
+
+    def release(self) -> None:
+        """Give the lock back, if it is taken."""
+        if self._held:
+            self._held = False
+            self._lock.release()
 
 
 _locks: WeakValueDictionary[tuple[str, ...], ConversationLock] = WeakValueDictionary()

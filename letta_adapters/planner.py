@@ -10,7 +10,7 @@
 6. an empty tail sends nothing: there is nothing to answer;
 7. identity: otids that are the same whenever the same thing is sent again.
 
-Where a rule needs to know what the server holds, the plan says so (`needs_system_texts`) and is made again with the
+Where a rule needs to know what the server holds, the plan says so (`needs_held`) and is made again with the
 answer.
 """
 
@@ -18,45 +18,21 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from typing_extensions import assert_never
-
 from letta_adapters.identity import Item, with_otids
-from letta_adapters.transcript import (
-    Anchor,
-    AssistantEntry,
-    Content,
-    Entry,
-    HumanEntry,
-    SystemEntry,
-    ToolEntry,
-)
-from letta_adapters.wire import (
-    Approval,
-    ApprovalCreate,
-    ApprovalReturn,
-    ContentPart,
-    InputMessage,
-    InputPart,
-    MessageCreate,
-    TextContent,
-    ToolReturn,
-)
+from letta_adapters.tail import Tail, answers, item, said
+from letta_adapters.transcript import Anchor, AssistantEntry, Entry, SystemEntry, ToolEntry
+from letta_adapters.wire import InputMessage
 
-__all__ = ["Plan", "SystemPolicy", "Target", "plan"]
+__all__ = ["Held", "Plan", "SystemPolicy", "Target", "plan"]
 
 _LOG = logging.getLogger("letta_adapters.planner")
 
 SystemPolicy = Literal["once", "override", "ignore"]
 """What becomes of system messages: told once, sent as `override_system` every time, or left out."""
-
-Tail = Sequence[tuple[int, Entry]]
-"""What is new, with positions."""
-
-_UNANSWERED = "The application gave no result for this call."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +62,19 @@ class Target:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Held:
+    """What a pinned conversation holds, where no anchor tells.
+
+    Args:
+        system_texts: Its system messages.
+        pending: Ids of the calls that it waits for.
+    """
+
+    system_texts: frozenset[str] = frozenset()
+    pending: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What to send.
 
@@ -96,7 +85,7 @@ class Plan:
         anchor_message_id: The message after which it is new; `None` at the start.
         system_hash: Digest of the leading system text, for the anchor of the answer.
         override_system: The system prompt of this request.
-        needs_system_texts: Whether the plan has to be made again with the system texts that the conversation holds.
+        needs_held: Whether the plan has to be made again with what the conversation holds.
         reasons: What was decided and why, for people.
     """
 
@@ -106,7 +95,7 @@ class Plan:
     anchor_message_id: str | None = None
     system_hash: str | None = None
     override_system: str | None = None
-    needs_system_texts: bool = False
+    needs_held: bool = False
     reasons: tuple[str, ...] = ()
 
     def messages(self, conversation_id: str, *, attempt: int, nonce: str) -> list[InputMessage]:
@@ -127,7 +116,7 @@ def plan(
     target: Target,
     *,
     system_policy: SystemPolicy = "once",
-    held_system_texts: Collection[str] | None = None,
+    held: Held | None = None,
 ) -> Plan:
     """Work out what to send.
 
@@ -135,7 +124,7 @@ def plan(
         transcript: The whole dialogue.
         target: Where it goes.
         system_policy: What becomes of system messages.
-        held_system_texts: System texts that the conversation holds, when a plan asked for them.
+        held: What the conversation holds, when a plan asked for it.
 
     Raises:
         ValueError: There is nothing to send: an empty transcript, only system messages, or nothing after the last
@@ -152,15 +141,16 @@ def plan(
     reasons = [_tell_anchor(anchor, boundary, target)]
 
     answered = transcript[boundary] if boundary is not None else None
-    answers = _answers(tail, answered, reasons)
+    pending = _pending(anchor, tail, held)
     system = _System.of(transcript[:leading], tail, system_policy)
-    send_system, needs_texts = system.decide(anchor, target, held_system_texts, reasons)
+    needs_held = held is None and anchor is None and target.pinned and (bool(system.to_tell) or _has_results(tail))
+    leading_system = system.decide(anchor, held, reasons)
     items = [
-        *answers,
-        *([send_system] if send_system else []),
-        *_said(tail, answered, keep_system=system_policy == "once"),
+        *answers(tail, pending, reasons),
+        *([leading_system] if leading_system else []),
+        *said(tail, answered, pending, keep_system=system_policy == "once"),
     ]
-    if not items and not needs_texts:
+    if not items and not needs_held:
         raise ValueError(
             "There is nothing new to send: the transcript ends with the agent's own answer. "
             "Add a human message or a tool result after it."
@@ -176,7 +166,7 @@ def plan(
         anchor_message_id=anchor.message_id if anchor else None,
         system_hash=system.hash,
         override_system=system.override,
-        needs_system_texts=needs_texts,
+        needs_held=needs_held,
         reasons=tuple(reasons),
     )
     _LOG.debug("plan: %s", "; ".join(result.reasons))
@@ -202,23 +192,14 @@ def _find_anchor(transcript: Sequence[Entry], target: Target) -> int | None:
 
 
 def _find_boundary(transcript: Sequence[Entry], target: Target) -> int | None:
-    """Pinned without an anchor: the server has everything up to the last answer that is not another agent's."""
+    """Pinned without an anchor: the server has everything up to the last answer that is not from elsewhere."""
     if not target.pinned:
         return None
     for index in range(len(transcript) - 1, -1, -1):
         entry = transcript[index]
-        if isinstance(entry, AssistantEntry) and not _is_anothers(entry, target):
+        if isinstance(entry, AssistantEntry) and entry.anchor is None:
             return index
     return None
-
-
-def _is_anothers(entry: AssistantEntry, target: Target) -> bool:
-    return (
-        entry.anchor is not None
-        and target.agent_id is not None
-        and entry.anchor.agent_id is not None
-        and entry.anchor.agent_id != target.agent_id
-    )
 
 
 def _tell_anchor(anchor: Anchor | None, boundary: int | None, target: Target) -> str:
@@ -229,128 +210,20 @@ def _tell_anchor(anchor: Anchor | None, boundary: int | None, target: Target) ->
     return "rule 1: no anchor; the whole transcript is new"
 
 
-# Rule 2: tool results.
+# Rule 2: the calls that wait.
 
 
-def _answers(tail: Tail, answered: Entry | None, reasons: list[str]) -> list[Item]:
-    pending = _pending_ids(answered)
-    if not pending:
-        return []
-    results = {
-        entry.tool_call_id: (position, entry)
-        for position, entry in tail
-        if isinstance(entry, ToolEntry) and entry.tool_call_id in pending
-    }
-    approvals: list[Approval] = [
-        _result(results[call_id][1])
-        if call_id in results
-        else ApprovalReturn(tool_call_id=call_id, approve=False, reason=_UNANSWERED)
-        for call_id in pending
-    ]
-    denied = len(pending) - len(results)
-    reasons.append(f"rule 2: {len(results)} results" + (f" and {denied} denials" if denied else ""))
-    ids = ",".join(entry.id or "" for _, entry in results.values())
-    return [
-        Item(
-            message=ApprovalCreate(approvals=approvals),
-            position=min((position for position, _ in results.values()), default=0),
-            framework_id=ids if ids.strip(",") else None,
-        )
-    ]
+def _pending(anchor: Anchor | None, tail: Tail, held: Held | None) -> Sequence[str]:
+    if anchor is not None:
+        return [call.tool_call_id for call in anchor.pending]
+    waiting = held.pending if held is not None else ()
+    # A call that this transcript has no result for is somebody else's.
+    answered = any(isinstance(entry, ToolEntry) and entry.tool_call_id in waiting for _, entry in tail)
+    return waiting if answered else ()
 
 
-def _pending_ids(answered: Entry | None) -> Sequence[str]:
-    """The calls that wait, as the answer told them; without its anchor, all that it made."""
-    if not isinstance(answered, AssistantEntry):
-        return ()
-    if answered.anchor is not None:
-        return [call.tool_call_id for call in answered.anchor.pending]
-    return [call.tool_call_id for call in answered.calls]
-
-
-def _result(entry: ToolEntry) -> ToolReturn:
-    content = entry.content if isinstance(entry.content, str) else list[ContentPart](entry.content)
-    return ToolReturn(tool_call_id=entry.tool_call_id, tool_return=content, status=entry.status)
-
-
-# Rules 3 and 4: what people, other models and their tools said.
-
-
-def _said(tail: Tail, answered: Entry | None, *, keep_system: bool) -> list[Item]:
-    known = set(_pending_ids(answered))
-    never_kept = {call.tool_call_id for call in answered.calls} if isinstance(answered, AssistantEntry) else set[str]()
-    names = _call_names(tail)
-    items: list[Item] = []
-    last = tail[-1][0] if tail else -1
-    for position, entry in tail:
-        match entry:
-            case HumanEntry():
-                items.append(_human(position, entry))
-            case AssistantEntry():
-                items.extend(_foreign_turn(position, entry, ends_tail=position == last))
-            case ToolEntry():
-                if entry.tool_call_id in known:
-                    continue  # rule 2 sent it
-                if entry.tool_call_id in never_kept:
-                    _LOG.warning(
-                        "The result of call %s is dropped: the server did not keep that call.", entry.tool_call_id
-                    )
-                    continue
-                items.append(_foreign_result(position, entry, names.get(entry.tool_call_id)))
-            case SystemEntry():
-                if keep_system:
-                    items.append(_item("system", entry.text, position, entry.id))
-            case _:
-                assert_never(entry)
-    return items
-
-
-def _item(
-    role: Literal["user", "system", "assistant"],
-    content: Content,
-    position: int,
-    framework_id: str | None,
-    name: str | None = None,
-) -> Item:
-    body = content if isinstance(content, str) else list[InputPart](content)
-    message = MessageCreate(role=role, content=body, name=name)
-    return Item(message=message, position=position, framework_id=framework_id)
-
-
-def _human(position: int, entry: HumanEntry) -> Item:
-    return _item("user", entry.content, position, entry.id, entry.name)
-
-
-def _foreign_turn(position: int, entry: AssistantEntry, *, ends_tail: bool) -> list[Item]:
-    """Another model's turn: its words as the assistant's, its calls as text.
-
-    A turn that ends the request must be the user's, or the agent would answer to its own words.
-    """
-    items: list[Item] = []
-    author = entry.name or "assistant"
-    if entry.text and ends_tail and not entry.calls:
-        items.append(_item("user", f"[{author} said: {entry.text}]", position, entry.id))
-    elif entry.text:
-        items.append(_item("assistant", entry.text, position, entry.id, entry.name))
-    if entry.calls:
-        calls = ", ".join(f"{call.name}({call.arguments})" for call in entry.calls)
-        items.append(_item("user", f"[{author} called the tools: {calls}]", position, entry.id))
-    return items
-
-
-def _foreign_result(position: int, entry: ToolEntry, name: str | None) -> Item:
-    verb = "failed with" if entry.status == "error" else "answered"
-    head = f"[The tool {entry.name or name or 'of call ' + entry.tool_call_id} {verb}: "
-    if isinstance(entry.content, str):
-        return _item("user", f"{head}{entry.content}]", position, entry.id)
-    parts = (TextContent(text=head), *entry.content, TextContent(text="]"))
-    return _item("user", parts, position, entry.id)
-
-
-def _call_names(tail: Tail) -> dict[str, str]:
-    return {
-        call.tool_call_id: call.name for _, entry in tail if isinstance(entry, AssistantEntry) for call in entry.calls
-    }
+def _has_results(tail: Tail) -> bool:
+    return any(isinstance(entry, ToolEntry) for _, entry in tail)
 
 
 # Rule 5: system messages.
@@ -384,22 +257,20 @@ class _System:
             policy=policy,
         )
 
-    def decide(
-        self, anchor: Anchor | None, target: Target, held: Collection[str] | None, reasons: list[str]
-    ) -> tuple[Item | None, bool]:
-        """The message to send, if any, and whether the held texts must be read first."""
-        if not self.text or self.policy != "once":
-            return None, False
-        if anchor is not None and anchor.system_hash == self.hash:
-            return None, False
-        if anchor is None and target.pinned:
-            if held is None:
-                return None, True
-            if self.text in held:
-                reasons.append("rule 5: the conversation holds the system text already")
-                return None, False
+    @property
+    def to_tell(self) -> str:
+        """The text that a conversation is to be told."""
+        return self.text if self.policy == "once" else ""
+
+    def decide(self, anchor: Anchor | None, held: Held | None, reasons: list[str]) -> Item | None:
+        """The message to send, if any."""
+        if not self.to_tell or (anchor is not None and anchor.system_hash == self.hash):
+            return None
+        if held is not None and self.text in held.system_texts:
+            reasons.append("rule 5: the conversation holds the system text already")
+            return None
         reasons.append("rule 5: the system text is new" if anchor is None else "rule 5: the system text changed")
-        return _item("system", self.text, -1, None), False
+        return item("system", self.text, -1, None)
 
 
 def _joined(entries: Sequence[Entry]) -> str:

@@ -288,6 +288,7 @@ class Turn:
                 conversation_id=self._conversation_id,
                 agent_id=self._agent_id,
                 run_id=self.run_id,
+                answer_id=self._assembly.answer_id,
                 message_ids=self._assembly.message_ids,
                 otids=self._otids,
                 parts=self._assembly.parts(),

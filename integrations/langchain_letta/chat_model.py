@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, closing
 from typing import Any, cast
@@ -20,6 +19,7 @@ from langchain_core.utils import from_env, secret_from_env
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 from typing_extensions import Self, override
 
+from langchain_letta.clients import Clients, Connection
 from langchain_letta.events import Chunks, message_from
 from langchain_letta.messages import from_langchain
 from langchain_letta.tools import client_tools_from_openai, openai_tools_from_langchain
@@ -125,9 +125,7 @@ class ChatLetta(BaseChatModel):
     cache: Any = False
     """Off: a stateful model must not be answered from a cache."""
 
-    _sync: LettaClient | None = PrivateAttr(default=None)
-    _async: AsyncLettaClient | None = PrivateAttr(default=None)
-    _mutex: Any = PrivateAttr(default_factory=threading.Lock)
+    _clients: Clients = PrivateAttr(default_factory=Clients)
 
     @model_validator(mode="after")
     def _check_target(self) -> Self:
@@ -143,7 +141,7 @@ class ChatLetta(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        with closing(deliver(self.client, self._flow(messages, kwargs))) as events:
+        with closing(deliver(self._client(kwargs), self._flow(messages, kwargs))) as events:
             for event in events:
                 if isinstance(event, Delivered):
                     return self._result(event, kwargs)
@@ -157,7 +155,7 @@ class ChatLetta(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        async with aclosing(adeliver(self.async_client, self._flow(messages, kwargs))) as events:
+        async with aclosing(adeliver(self._async_client(kwargs), self._flow(messages, kwargs))) as events:
             async for event in events:
                 if isinstance(event, Delivered):
                     return self._result(event, kwargs)
@@ -172,7 +170,7 @@ class ChatLetta(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         chunks = Chunks()
-        with closing(deliver(self.client, self._flow(messages, kwargs))) as events:
+        with closing(deliver(self._client(kwargs), self._flow(messages, kwargs))) as events:
             for event in events:
                 if chunk := self._chunk(chunks, event, kwargs):
                     yield chunk
@@ -186,7 +184,7 @@ class ChatLetta(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         chunks = Chunks()
-        async with aclosing(adeliver(self.async_client, self._flow(messages, kwargs))) as events:
+        async with aclosing(adeliver(self._async_client(kwargs), self._flow(messages, kwargs))) as events:
             async for event in events:
                 if chunk := self._chunk(chunks, event, kwargs):
                     yield chunk
@@ -216,32 +214,12 @@ class ChatLetta(BaseChatModel):
     @property
     def client(self) -> LettaClient:
         """The client that this model uses for blocking calls."""
-        with self._mutex:
-            if self._sync is None:
-                self._sync = LettaClient(
-                    base_url=self.base_url,
-                    api_key=self.api_key,
-                    timeout=self.timeout,
-                    max_retries=self.max_retries,
-                    busy_timeout=self.busy_timeout,
-                    http_client=self.http_client,
-                )
-            return self._sync
+        return self._client({})
 
     @property
     def async_client(self) -> AsyncLettaClient:
         """The client that this model uses for asynchronous calls."""
-        with self._mutex:
-            if self._async is None:
-                self._async = AsyncLettaClient(
-                    base_url=self.base_url,
-                    api_key=self.api_key,
-                    timeout=self.timeout,
-                    max_retries=self.max_retries,
-                    busy_timeout=self.busy_timeout,
-                    http_client=self.http_async_client,
-                )
-            return self._async
+        return self._async_client({})
 
     @property
     @override
@@ -274,6 +252,18 @@ class ChatLetta(BaseChatModel):
             system_policy=kwargs.get("system_messages", self.system_messages),
             options=self._options(kwargs),
         )
+
+    def _client(self, kwargs: dict[str, Any]) -> LettaClient:
+        return self._clients.blocking(self._connection(kwargs))
+
+    def _async_client(self, kwargs: dict[str, Any]) -> AsyncLettaClient:
+        return self._clients.asynchronous(self._connection(kwargs))
+
+    def _connection(self, kwargs: dict[str, Any]) -> Connection:
+        given = {name: kwargs.get(name, getattr(self, name)) for name in _CONNECTION}
+        if isinstance(given["api_key"], str):
+            given["api_key"] = SecretStr(given["api_key"])
+        return Connection(**given)
 
     def _target(self, kwargs: dict[str, Any]) -> Target:
         agent_id: str | None = kwargs.get("agent_id", self.agent_id)
@@ -311,6 +301,9 @@ class ChatLetta(BaseChatModel):
         message = chunks.from_event(event)
         return ChatGenerationChunk(message=message) if message is not None else None
 
+
+_CONNECTION = ("base_url", "api_key", "timeout", "max_retries", "busy_timeout", "http_client", "http_async_client")
+"""Fields of the model that say how the server is called."""
 
 _OPTIONS = (
     "client_skills",

@@ -13,11 +13,13 @@ from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
-from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
+from langchain_core.utils.json import parse_partial_json
 from typing_extensions import assert_never
 
 from langchain_letta.messages import ANCHOR_KEY
 from letta_adapters.assembly import (
+    AnswerStarted,
     FinishedTurn,
     HiddenReasoning,
     Notice,
@@ -51,18 +53,24 @@ class Chunks:
 
     def __init__(self) -> None:
         self._plain: int | None = None  # the part whose text goes out as plain strings
-        self._calls = 0
         self._any = False
+        self._id: str | None = None
         self._started: dict[str, Any] = {}  # rides on the next chunk; one of its own would put an empty text first
 
     def from_event(self, event: TurnEvent) -> AIMessageChunk | None:
         """The chunk that tells an event; `None` when it goes out with the next one."""
-        if isinstance(event, TurnStarted):
-            self._started = {RUN_KEY: _run(event)}
-            return None
-        chunk = self._content(event)
-        chunk.response_metadata, self._started = self._started, {}
-        return chunk
+        match event:
+            case TurnStarted():
+                self._started = {RUN_KEY: _run(event)}
+                return None
+            case AnswerStarted():
+                self._id = event.message_id
+                return None
+            case _:
+                chunk = self._content(event)
+                chunk.id = self._id
+                chunk.response_metadata, self._started = self._started, {}
+                return chunk
 
     def _content(self, event: TurnDelta) -> AIMessageChunk:
         match event:
@@ -71,15 +79,7 @@ class Chunks:
             case ReasoningDelta():
                 return self._blocks(_reasoning(event.index, event.text, event.signature))
             case PendingCall():
-                self._calls += 1
-                return AIMessageChunk(
-                    content="",
-                    tool_call_chunks=[
-                        tool_call_chunk(
-                            name=event.name, args=event.arguments, id=event.tool_call_id, index=self._calls - 1
-                        )
-                    ],
-                )
+                return AIMessageChunk(content="", tool_call_chunks=[_call_chunk(event)])
             case HiddenReasoning() | ServerToolCall() | ServerToolResult() | Notice():
                 return self._blocks(_block(event))
             case _:
@@ -121,7 +121,7 @@ def message_from(delivered: Delivered, *, model_name: str) -> AIMessage:
                     type="invalid_tool_call",
                     id=call.tool_call_id,
                     name=call.name,
-                    args=call.arguments,
+                    args=_unrepairable(call.arguments),
                     error="The arguments are not a JSON object.",
                 )
             )
@@ -220,12 +220,31 @@ def _json_object(text: str) -> dict[str, Any] | None:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
+def _call_chunk(call: PendingCall) -> ToolCallChunk:
+    broken = _json_object(call.arguments) is None
+    arguments = _unrepairable(call.arguments) if broken else call.arguments
+    # The index is the part's: LangChain joins blocks and calls by it alike.
+    return tool_call_chunk(name=call.name, args=arguments, id=call.tool_call_id, index=call.index)
+
+
+def _unrepairable(arguments: str) -> str:
+    """Broken arguments that stay broken: LangChain mends what was cut off, and a tool would run with half of them.
+
+    As a JSON string they are still legible, and no object.
+    """
+    try:
+        mended = parse_partial_json(arguments)
+    except ValueError:
+        return arguments
+    return json.dumps(arguments, ensure_ascii=False) if isinstance(mended, dict) else arguments
+
+
 def _run(event: TurnStarted) -> dict[str, Any]:
     return {"conversation_id": event.conversation_id, "run_id": event.run_id, "otids": list(event.otids)}
 
 
 def _message_id(turn: FinishedTurn) -> str | None:
-    return turn.message_ids[-1] if turn.message_ids else turn.run_id
+    return turn.answer_id or turn.run_id
 
 
 def _metadata(delivered: Delivered, model_name: str) -> dict[str, Any]:

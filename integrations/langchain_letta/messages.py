@@ -47,7 +47,7 @@ def from_langchain(messages: Sequence[BaseMessage]) -> list[Entry]:
 def _entry(message: BaseMessage, position: int) -> Entry:
     match message:
         case SystemMessage():
-            return SystemEntry(text=_text(message), id=message.id)
+            return SystemEntry(text=_only_text(message, position), id=message.id)
         case HumanMessage():
             return HumanEntry(content=_content(message, position), id=message.id, name=message.name)
         case AIMessage():
@@ -81,13 +81,21 @@ def _by_role(message: ChatMessage, position: int) -> Entry:
         case "assistant" | "ai":
             return AssistantEntry(text=_text(message), id=message.id, name=message.name)
         case "system" | "developer":
-            return SystemEntry(text=_text(message), id=message.id)
+            return SystemEntry(text=_only_text(message, position), id=message.id)
         case role:
             raise ValueError(f"Message {position} has the role {role!r}, which Letta does not have.")
 
 
 def _text(message: BaseMessage) -> str:
     return str(message.text)
+
+
+def _only_text(message: BaseMessage, position: int) -> str:
+    if any(not isinstance(part, TextContent) for part in _content(message, position) if not isinstance(part, str)):
+        raise ValueError(
+            f"A Letta agent takes only text as instructions; message {position} ({message.type}) has an image."
+        )
+    return _text(message)
 
 
 def _calls(message: AIMessage) -> tuple[Call, ...]:

@@ -21,6 +21,7 @@ from letta_adapters.client.senders import AsyncSender, BlockingSender
 from letta_adapters.client.settings import Settings
 from letta_adapters.client.transport import AsyncHTTPTransport, HTTPTransport
 from letta_adapters.drivers import AsyncTurnStream, TurnStream
+from letta_adapters.locks import Hold
 from letta_adapters.steps import TurnPolicy
 
 __all__ = ["AsyncLettaClient", "LettaClient"]
@@ -76,9 +77,18 @@ class LettaClient:
         """Call an endpoint, trying again where that does no harm."""
         return self._sender.send(endpoint)
 
-    def open_turn(self, prepared: PreparedTurn) -> TurnStream:
-        """Make a turn ready to be streamed."""
-        return self._sender.open_turn(prepared)
+    def hold(self, conversation_id: str, agent_id: str | None = None) -> Hold:
+        """The right to send to a conversation, not yet taken: one turn at a time, in this process."""
+        return self._sender.hold(conversation_id, agent_id)
+
+    def open_turn(self, prepared: PreparedTurn, hold: Hold | None = None) -> TurnStream:
+        """Make a turn ready to be streamed; `hold` is the right to send, where it was taken before."""
+        return self._sender.open_turn(prepared, hold)
+
+    @property
+    def busy_timeout(self) -> float:
+        """Seconds to wait for another turn of the same conversation."""
+        return self._sender.policy.busy_timeout
 
     def close(self) -> None:
         """Close the connections."""
@@ -135,9 +145,18 @@ class AsyncLettaClient:
         """Call an endpoint, trying again where that does no harm."""
         return await self._sender.send(endpoint)
 
-    def open_turn(self, prepared: PreparedTurn) -> AsyncTurnStream:
-        """Make a turn ready to be streamed."""
-        return self._sender.open_turn(prepared)
+    def hold(self, conversation_id: str, agent_id: str | None = None) -> Hold:
+        """The right to send to a conversation, not yet taken: one turn at a time, in this process."""
+        return self._sender.hold(conversation_id, agent_id)
+
+    def open_turn(self, prepared: PreparedTurn, hold: Hold | None = None) -> AsyncTurnStream:
+        """Make a turn ready to be streamed; `hold` is the right to send, where it was taken before."""
+        return self._sender.open_turn(prepared, hold)
+
+    @property
+    def busy_timeout(self) -> float:
+        """Seconds to wait for another turn of the same conversation."""
+        return self._sender.policy.busy_timeout
 
     async def aclose(self) -> None:
         """Close the connections of this event loop."""

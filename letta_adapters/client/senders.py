@@ -17,7 +17,7 @@ from letta_adapters.client.transport import AsyncHTTPTransport, HTTPTransport
 from letta_adapters.drivers import AsyncTurnStream, TurnStream
 from letta_adapters.errors import LettaError, ProtocolError
 from letta_adapters.exchange import Broken, BrokenKind, Request, error_from_response, excerpt
-from letta_adapters.locks import ConversationLock, conversation_lock
+from letta_adapters.locks import ConversationLock, Hold, conversation_lock
 from letta_adapters.steps import Capabilities, TurnPolicy
 from letta_adapters.turn import Turn
 
@@ -97,13 +97,17 @@ class _Sender:
             capabilities=self._capabilities,
         )
 
-    def _lock(self, prepared: PreparedTurn) -> ConversationLock:
+    def hold(self, conversation_id: str, agent_id: str | None = None) -> Hold:
+        """The right to send to a conversation, not yet taken."""
+        key = [self.settings.base_url, conversation_id]
+        if conversation_id == "default":
+            key.append(agent_id or "")
+        return Hold(conversation_lock(*key))
+
+    def _hold_for(self, prepared: PreparedTurn) -> Hold:
         if prepared.request is None:  # attaching sends nothing that could get in anybody's way
-            return ConversationLock()
-        key = [self.settings.base_url, prepared.conversation_id]
-        if prepared.conversation_id == "default":
-            key.append(prepared.agent_id or "")
-        return conversation_lock(*key)
+            return Hold(ConversationLock())
+        return self.hold(prepared.conversation_id, prepared.agent_id)
 
 
 class BlockingSender(_Sender):
@@ -130,12 +134,12 @@ class BlockingSender(_Sender):
             raise _public(error) from error
         raise AssertionError("tenacity ends with a result or an error")
 
-    def open_turn(self, prepared: PreparedTurn) -> TurnStream:
-        """Make a turn ready to be streamed."""
+    def open_turn(self, prepared: PreparedTurn, hold: Hold | None = None) -> TurnStream:
+        """Make a turn ready to be streamed; `hold` is the right to send, where it was taken before."""
         return TurnStream(
             self._new_turn(prepared),
             self._transport,
-            lock=self._lock(prepared),
+            hold=hold or self._hold_for(prepared),
             busy_timeout=self.policy.busy_timeout,
             idle_timeout=self.policy.idle_timeout,
         )
@@ -178,12 +182,12 @@ class AsyncSender(_Sender):
             raise _public(error) from error
         raise AssertionError("tenacity ends with a result or an error")
 
-    def open_turn(self, prepared: PreparedTurn) -> AsyncTurnStream:
-        """Make a turn ready to be streamed."""
+    def open_turn(self, prepared: PreparedTurn, hold: Hold | None = None) -> AsyncTurnStream:
+        """Make a turn ready to be streamed; `hold` is the right to send, where it was taken before."""
         return AsyncTurnStream(
             self._new_turn(prepared),
             self._transport,
-            lock=self._lock(prepared),
+            hold=hold or self._hold_for(prepared),
             busy_timeout=self.policy.busy_timeout,
             idle_timeout=self.policy.idle_timeout,
         )

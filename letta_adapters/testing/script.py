@@ -9,7 +9,7 @@ Directives, anywhere in the last user message:
 |---|---|
 | `[[say TEXT]]` | answers TEXT (without it: `You said: …`, or `The tools answered: …` after tool results) |
 | `[[think TEXT]]` | thinks TEXT first |
-| `[[call NAME {JSON}]]` | calls a tool; several in one round are parallel calls; the arguments may be left out or broken |
+| `[[call NAME {JSON}]]` | calls a tool; several in one round are parallel; the arguments may be missing or broken |
 | `[[next]]` | starts the answer to the tool results of the round before |
 | `[[recall]]` | answers with every message it sees except the first system prompt, one `role: text` a line |
 | `[[hold GATE N]]` | after N tokens (default 0) waits until the gate is opened, so that a test can act in mid-turn |

@@ -8,8 +8,9 @@ import pytest
 
 from letta_adapters.assembly import FinishedTurn, Text
 from letta_adapters.client.endpoints import Endpoint, PreparedTurn
-from letta_adapters.delivery import Attempts, Delivered, Flow, TurnOptions, TurnOutcome, delivery
-from letta_adapters.errors import ConnectFailed, NotFound, TurnFailed
+from letta_adapters.delivery import Claim, Delivered, Flow, TurnOptions, TurnOutcome, delivery
+from letta_adapters.errors import ConnectFailed, NotFound, TurnFailed, TurnInterrupted
+from letta_adapters.memory import TurnMemory
 from letta_adapters.planner import SystemPolicy, Target
 from letta_adapters.transcript import Entry, HumanEntry, SystemEntry
 from letta_adapters.wire import Conversation, SystemMessage, UserMessage
@@ -31,12 +32,12 @@ def begin(
     transcript: list[Entry] | None = None,
     target: Target = PINNED,
     *,
-    attempts: Attempts | None = None,
+    memory: TurnMemory | None = None,
     options: TurnOptions | None = None,
     system_policy: SystemPolicy = "once",
 ) -> Flow:
     return delivery(
-        transcript or ASKED, target, attempts=attempts or Attempts(), options=options, system_policy=system_policy
+        transcript or ASKED, target, memory=memory or TurnMemory(), options=options, system_policy=system_policy
     )
 
 
@@ -93,6 +94,7 @@ def test_nothing_is_sent_when_the_conversation_cannot_be_made() -> None:
 
 def test_a_pinned_conversation_is_asked_for_the_system_texts_it_holds() -> None:
     flow = begin([SystemEntry(text="be kind"), *ASKED])
+    next(flow)
     assert asked(next(flow)) == ("GET", "/v1/conversations/conv-1/messages")
     step = flow.send([SystemMessage(id="message-0", content="be kind")])
     assert len(otids(step)) == 1
@@ -114,25 +116,25 @@ def test_the_override_policy_wins_over_the_option() -> None:
 
 
 def test_after_a_failure_that_left_nothing_the_next_call_is_another_attempt() -> None:
-    attempts = Attempts()
-    flow = begin(attempts=attempts)
+    memory = TurnMemory()
+    flow = begin(memory=memory)
     first = otids(next(flow))
     assert asked(flow.send(failed())) == ("GET", "/v1/runs/run-1/messages")
     with pytest.raises(TurnFailed) as caught:
         flow.send([])
     assert caught.value.accepted is False
-    assert otids(next(begin(attempts=attempts))) != first
+    assert otids(next(begin(memory=memory))) != first
 
 
 def test_after_a_failure_that_stored_the_input_the_next_call_is_the_same_request() -> None:
-    attempts = Attempts()
-    flow = begin(attempts=attempts)
+    memory = TurnMemory()
+    flow = begin(memory=memory)
     first = otids(next(flow))
     flow.send(failed())
     with pytest.raises(TurnFailed) as caught:
         flow.send([row()])
     assert caught.value.accepted is True
-    assert otids(next(begin(attempts=attempts))) == first
+    assert otids(next(begin(memory=memory))) == first
 
 
 def test_a_failure_of_an_earlier_process_is_counted_past_within_the_call() -> None:
@@ -183,8 +185,62 @@ def test_a_refusal_before_anything_ran_is_raised_without_asking() -> None:
         flow.send(TurnOutcome(result=NotFound("gone", status=404), replayed=False))
 
 
-def test_attempts_are_remembered_up_to_a_limit() -> None:
-    attempts = Attempts(limit=2)
+def test_failures_are_remembered_up_to_a_limit() -> None:
+    memory = TurnMemory(limit=2)
     for name in "abc":
-        attempts.failed((name,), 1)
-    assert [attempts.number((name,)) for name in "abc"] == [1, 2, 2]
+        memory.failed((name,), 1)
+    assert [memory.attempt((name,)) for name in "abc"] == [1, 2, 2]
+
+
+NAMELESS: list[Entry] = [HumanEntry(content="hello")]
+
+
+def interrupted() -> TurnOutcome:
+    return TurnOutcome(result=TurnInterrupted("lost", accepted=True), replayed=False)
+
+
+def test_asking_again_after_a_lost_turn_attaches_to_it_in_the_same_conversation() -> None:
+    memory = TurnMemory()
+    flow = begin(NAMELESS, FOLLOWED, memory=memory)
+    next(flow)
+    first = flow.send(Conversation(id="conv-2", agent_id="agent-1"))
+    with pytest.raises(TurnInterrupted):
+        flow.send(interrupted())
+    again = next(begin(NAMELESS, FOLLOWED, memory=memory))
+    assert (sent(again).conversation_id, otids(again)) == ("conv-2", otids(first))
+
+
+def test_only_one_caller_takes_up_a_lost_turn() -> None:
+    memory = TurnMemory()
+    flow = begin(NAMELESS, memory=memory)
+    lost = otids(next(flow))
+    with pytest.raises(TurnInterrupted):
+        flow.send(interrupted())
+    assert otids(next(begin(NAMELESS, memory=memory))) == lost
+    assert otids(next(begin(NAMELESS, memory=memory))) != lost
+
+
+def test_the_same_words_after_a_turn_that_went_well_are_a_new_turn() -> None:
+    memory = TurnMemory()
+    flow = begin(NAMELESS, memory=memory)
+    first = otids(next(flow))
+    finish(flow)
+    assert otids(next(begin(NAMELESS, memory=memory))) != first
+
+
+def test_a_pinned_plan_that_needs_to_know_more_keeps_other_turns_away_while_it_reads() -> None:
+    flow = begin([SystemEntry(text="be kind"), *ASKED])
+    assert next(flow) == Claim(conversation_id="conv-1", agent_id="agent-1")
+
+
+def test_a_system_text_that_this_very_request_stored_is_sent_again_so_that_it_attaches() -> None:
+    transcript: list[Entry] = [SystemEntry(text="be kind"), *ASKED]
+    first = begin(transcript)
+    next(first)
+    next(first)
+    sent_before = otids(first.send([]))
+    again = begin(transcript)
+    next(again)
+    next(again)
+    stored = SystemMessage(id="message-0", content="be kind", otid=sent_before[0])
+    assert otids(again.send([stored])) == sent_before

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from letta_adapters.planner import Target, plan
+from letta_adapters.planner import Held, Target, plan
 from letta_adapters.transcript import HumanEntry
 from letta_adapters.wire import Base64Image, ImageContent, TextContent
 from tests.planner.dialogue import (
@@ -109,9 +109,17 @@ def test_the_result_of_a_call_that_the_server_did_not_keep_is_dropped_with_a_war
     assert "call-2" in caplog.text
 
 
-def test_pinned_without_an_anchor_the_last_answers_calls_are_answered() -> None:
-    made = plan([human("a"), foreign("", "call-1"), result("call-1")], PINNED)
-    assert sent(made) == [("approval", [("call-1", "3")])]
+def test_pinned_without_an_anchor_it_asks_which_calls_wait_before_it_takes_a_result_for_an_answer() -> None:
+    transcript = [human("a"), foreign("", "call-1"), result("call-1")]
+    assert plan(transcript, PINNED).needs_held
+    assert sent(plan(transcript, PINNED, held=Held(pending=("call-1",)))) == [("approval", [("call-1", "3")])]
+    assert sent(plan(transcript, PINNED, held=Held())) == [("user", "[The tool look answered: 3]")]
+
+
+def test_a_waiting_call_that_the_transcript_does_not_know_is_left_alone() -> None:
+    transcript = [system("be kind"), human("a")]
+    made = plan(transcript, PINNED, held=Held(system_texts=frozenset({"be kind"}), pending=("call-9",)))
+    assert sent(made) == [("user", "a")]
 
 
 # Rule 3: human messages.
@@ -182,9 +190,12 @@ def test_a_system_message_in_the_tail_is_sent_where_it_stands() -> None:
 
 def test_pinned_without_an_anchor_asks_what_the_conversation_holds_before_it_sends_a_system_text() -> None:
     transcript = [system("be kind"), human("a")]
-    assert plan(transcript, PINNED).needs_system_texts
-    assert sent(plan(transcript, PINNED, held_system_texts={"other"})) == [("system", "be kind"), ("user", "a")]
-    assert sent(plan(transcript, PINNED, held_system_texts={"be kind"})) == [("user", "a")]
+    assert plan(transcript, PINNED).needs_held
+    assert sent(plan(transcript, PINNED, held=Held(system_texts=frozenset({"other"})))) == [
+        ("system", "be kind"),
+        ("user", "a"),
+    ]
+    assert sent(plan(transcript, PINNED, held=Held(system_texts=frozenset({"be kind"})))) == [("user", "a")]
 
 
 def test_the_override_policy_sends_every_system_text_as_override_and_none_as_a_message() -> None:

@@ -1,0 +1,78 @@
+"""What this process remembers of requests that went wrong, so that asking again does the right thing."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+__all__ = ["LostTurn", "TurnMemory"]
+
+V = TypeVar("V")
+
+Request = tuple[str, ...]
+"""What makes a request itself: its otids, made for the purpose of comparing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LostTurn:
+    """A turn that the server may have taken, and whose end was not seen.
+
+    Args:
+        conversation_id: Where it was sent.
+        nonce: What stood for the ids of its messages.
+    """
+
+    conversation_id: str
+    nonce: str
+
+
+class _Bounded(OrderedDict[Request, V], Generic[V]):
+    """A dictionary that forgets the oldest."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._limit = limit
+
+    def __setitem__(self, key: Request, value: V) -> None:
+        super().__setitem__(key, value)
+        self.move_to_end(key)
+        while len(self) > self._limit:
+            self.popitem(last=False)
+
+
+class TurnMemory:
+    """Failures and losses of this process's requests.
+
+    The server replays a failed run to whoever sends the same otids, so a retry must count up to be a new request. A
+    turn that was lost is there under otids that a retry must use again.
+
+    Args:
+        limit: How many requests are remembered; the oldest are forgotten first.
+    """
+
+    def __init__(self, *, limit: int = 10_000) -> None:
+        self._failures: _Bounded[int] = _Bounded(limit)
+        self._lost: _Bounded[LostTurn] = _Bounded(limit)
+        self._mutex = threading.Lock()
+
+    def attempt(self, request: Request) -> int:
+        """Which attempt of a request the next one is; 1 for the first."""
+        with self._mutex:
+            return self._failures.get(request, 0) + 1
+
+    def failed(self, request: Request, attempt: int) -> None:
+        """Remember that an attempt failed and left nothing."""
+        with self._mutex:
+            self._failures[request] = max(attempt, self._failures.get(request, 0))
+
+    def lost(self, request: Request, turn: LostTurn) -> None:
+        """Remember a turn whose end was not seen."""
+        with self._mutex:
+            self._lost[request] = turn
+
+    def take_lost(self, request: Request) -> LostTurn | None:
+        """The turn that was lost with this request, for the one that asks first."""
+        with self._mutex:
+            return self._lost.pop(request, None)

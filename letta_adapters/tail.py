@@ -1,0 +1,161 @@
+"""What the tail of a transcript becomes: answers to calls, human messages, foreign turns (rules 2 to 4). Pure."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Literal
+
+from typing_extensions import assert_never
+
+from letta_adapters.identity import Item
+from letta_adapters.transcript import AssistantEntry, Content, Entry, HumanEntry, SystemEntry, ToolEntry
+from letta_adapters.wire import (
+    Approval,
+    ApprovalCreate,
+    ApprovalReturn,
+    ContentPart,
+    InputPart,
+    MessageCreate,
+    TextContent,
+    ToolReturn,
+)
+
+__all__ = ["Tail", "answers", "item", "said"]
+
+_LOG = logging.getLogger("letta_adapters.planner")
+
+Tail = Sequence[tuple[int, Entry]]
+"""What is new, with positions."""
+
+_UNANSWERED = "The application gave no result for this call."
+
+
+# Rule 2: tool results.
+
+
+def answers(tail: Tail, pending: Sequence[str], reasons: list[str]) -> list[Item]:
+    """One message that answers every pending call: with its result, or with a denial."""
+    if not pending:
+        return []
+    results = {
+        entry.tool_call_id: (position, entry)
+        for position, entry in tail
+        if isinstance(entry, ToolEntry) and entry.tool_call_id in pending
+    }
+    approvals: list[Approval] = [
+        _result(results[call_id][1])
+        if call_id in results
+        else ApprovalReturn(tool_call_id=call_id, approve=False, reason=_UNANSWERED)
+        for call_id in pending
+    ]
+    denied = len(pending) - len(results)
+    reasons.append(f"rule 2: {len(results)} results" + (f" and {denied} denials" if denied else ""))
+    # In the order of the calls: tools that ran side by side may have been listed in another order the first time.
+    ids = [results[call_id][1].id or "" for call_id in pending if call_id in results]
+    return [
+        Item(
+            message=ApprovalCreate(approvals=approvals),
+            position=min((position for position, _ in results.values()), default=0),
+            framework_id=",".join(ids) if any(ids) else None,
+        )
+    ]
+
+
+def _result(entry: ToolEntry) -> ToolReturn:
+    content = entry.content if isinstance(entry.content, str) else list[ContentPart](entry.content)
+    return ToolReturn(tool_call_id=entry.tool_call_id, tool_return=content, status=entry.status)
+
+
+# Rules 3 and 4: what people, other models and their tools said.
+
+
+def said(tail: Tail, answered: Entry | None, pending: Sequence[str], *, keep_system: bool) -> list[Item]:
+    """Everything else that is new, in order.
+
+    Args:
+        tail: What is new.
+        answered: The answer before it.
+        pending: The calls that `answers` answers.
+        keep_system: Whether system messages in the tail are sent.
+    """
+    never_kept = _calls_that_the_server_did_not_keep(answered, pending)
+    names = _call_names([*([answered] if answered else []), *(entry for _, entry in tail)])
+    items: list[Item] = []
+    last = tail[-1][0] if tail else -1
+    for position, entry in tail:
+        match entry:
+            case HumanEntry():
+                items.append(_human(position, entry))
+            case AssistantEntry():
+                items.extend(_foreign_turn(position, entry, ends_tail=position == last))
+            case ToolEntry():
+                if entry.tool_call_id in pending:
+                    continue  # rule 2 sends it
+                if entry.tool_call_id in never_kept:
+                    _LOG.warning(
+                        "The result of call %s is dropped: the server did not keep that call.", entry.tool_call_id
+                    )
+                    continue
+                items.append(_foreign_result(position, entry, names.get(entry.tool_call_id)))
+            case SystemEntry():
+                if keep_system:
+                    items.append(item("system", entry.text, position, entry.id))
+            case _:
+                assert_never(entry)
+    return items
+
+
+def _calls_that_the_server_did_not_keep(answered: Entry | None, pending: Sequence[str]) -> set[str]:
+    if not isinstance(answered, AssistantEntry) or answered.anchor is None:
+        return set()
+    return {call.tool_call_id for call in answered.calls} - set(pending)
+
+
+def item(
+    role: Literal["user", "system", "assistant"],
+    content: Content,
+    position: int,
+    framework_id: str | None,
+    name: str | None = None,
+) -> Item:
+    """A message to send."""
+    body = content if isinstance(content, str) else list[InputPart](content)
+    message = MessageCreate(role=role, content=body, name=name)
+    return Item(message=message, position=position, framework_id=framework_id)
+
+
+def _human(position: int, entry: HumanEntry) -> Item:
+    return item("user", entry.content, position, entry.id, entry.name)
+
+
+def _foreign_turn(position: int, entry: AssistantEntry, *, ends_tail: bool) -> list[Item]:
+    """Another model's turn: its words as the assistant's, its calls as text.
+
+    A turn that ends the request must be the user's, or the agent would answer to its own words.
+    """
+    items: list[Item] = []
+    author = entry.name or "assistant"
+    if entry.text and ends_tail and not entry.calls:
+        items.append(item("user", f"[{author} said: {entry.text}]", position, entry.id))
+    elif entry.text:
+        items.append(item("assistant", entry.text, position, entry.id, entry.name))
+    if entry.calls:
+        calls = ", ".join(f"{call.name}({call.arguments})" for call in entry.calls)
+        items.append(item("user", f"[{author} called the tools: {calls}]", position, entry.id))
+    return items
+
+
+def _foreign_result(position: int, entry: ToolEntry, name: str | None) -> Item:
+    verb = "failed with" if entry.status == "error" else "answered"
+    head = f"[The tool {entry.name or name or 'of call ' + entry.tool_call_id} {verb}: "
+    if isinstance(entry.content, str):
+        return item("user", f"{head}{entry.content}]", position, entry.id)
+    parts = (TextContent(text=head), *entry.content, TextContent(text="]"))
+    return item("user", parts, position, entry.id)
+
+
+def _call_names(entries: Sequence[Entry]) -> dict[str, str]:
+    return {
+        call.tool_call_id: call.name for entry in entries if isinstance(entry, AssistantEntry) for call in entry.calls
+    }
