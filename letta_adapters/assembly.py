@@ -7,8 +7,10 @@ linear in its length.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 from typing_extensions import assert_never
@@ -54,6 +56,9 @@ __all__ = [
     "TurnPart",
     "TurnStarted",
 ]
+
+
+_LOG = logging.getLogger("letta_adapters")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,6 +237,11 @@ class _OpenCall:
         return ServerToolCall(index=self.index, tool_call_id=self.tool_call_id, name=self.name, arguments=arguments)
 
 
+@lru_cache(maxsize=256)
+def _tell_once(message_type: str) -> None:
+    _LOG.warning("The server sent a message of type %r, which this version does not know; it is kept.", message_type)
+
+
 class Assembly:
     """Order the messages of one turn into parts.
 
@@ -271,7 +281,7 @@ class Assembly:
         """Take one message, or one delta of it, and tell what is new."""
         events: list[TurnEvent] = []
         if not isinstance(message, Unknown):
-            if self.answer_id is None:
+            if self.answer_id is None and self._is_answer(message):
                 self.answer_id = message.id
                 events.append(AnswerStarted(message_id=message.id))
             self._name(message)
@@ -280,6 +290,12 @@ class Assembly:
                 events.extend(self._told_calls())
         events.extend(self._part(message))
         return events
+
+    def _is_answer(self, message: KnownMessage) -> bool:
+        """Whether a message came back, and is no echo of what was sent."""
+        if isinstance(message, ToolReturnMessage):
+            return any(result.tool_call_id not in self._own_results for result in returns_of(message))
+        return not isinstance(message, (UserMessage, SystemMessage, ApprovalResponseMessage))
 
     def _name(self, message: KnownMessage) -> None:
         """Keep the id. A step that asks for approval is stored under that request's id alone (measured)."""
@@ -306,6 +322,8 @@ class Assembly:
                 part = HiddenReasoning(index=len(self._parts), state=message.state, text=message.hidden_reasoning)
                 return [self._add(part)]
             case SummaryMessage() | EventMessage() | Unknown():
+                if isinstance(message, Unknown):
+                    _tell_once(message.message_type)
                 return [self._add(Notice(index=len(self._parts), message=message))]
             case UserMessage() | SystemMessage() | ApprovalResponseMessage():
                 return []  # what was sent, not what came back

@@ -127,7 +127,7 @@ def error_from_response(
     if status in (400, 409):  # JSON mode answers wrong call ids with 400
         ids = {name: value for name, value in known.items() if name != "detail"}
         told = error_from_detail(detail or "", ids, status=status, code=code)
-        if told is not None:
+        if told is not None and not (status == 400 and isinstance(told, errors.ConversationBusy)):
             return told
     if status == 409:
         return errors.Conflict(message, status=409, **known)

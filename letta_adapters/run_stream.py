@@ -25,10 +25,18 @@ from letta_adapters.wire import (
 
 __all__ = ["RunStream"]
 
-_GOOD_ENDS = frozenset(
-    {"end_turn", "requires_approval", "max_steps", "max_tokens_exceeded", "tool_rule", "no_tool_call"}
+_FAILURES = frozenset(
+    {
+        "error",
+        "llm_api_error",
+        "invalid_llm_response",
+        "invalid_tool_call",
+        "cancelled",
+        "insufficient_credits",
+        "context_window_overflow_in_system_prompt",
+    }
 )
-"""Stop reasons of a turn that has an answer; every other one is a failure."""
+"""Stop reasons of a turn that has no answer; one that is not known is taken for the end of an answer."""
 
 
 class RunStream:
@@ -96,7 +104,7 @@ class RunStream:
     def failure(self, ids: dict[str, Any]) -> LettaError | None:
         """The error that the turn ended with, if it did."""
         reason = self.stop.stop_reason if self.stop else "error"
-        if self._error is None and reason in _GOOD_ENDS:
+        if self._error is None and reason not in _FAILURES:
             return None
         detail = self._error.detail or self._error.message if self._error else None
         # Once there was an answer the input was taken, whatever the detail says.

@@ -41,6 +41,9 @@ __all__ = ["Turn", "messages_path"]
 _CLOCK_SLACK = timedelta(seconds=2)
 _MAX_ERROR_BODY = 64 * 1024
 _MAX_CONFIRM_BODY = 64 * 1024 * 1024
+_DRAIN_TIMEOUT = 0.25
+"""Seconds to wait for the end of an answer that can bring nothing more."""
+_DRAIN_READS = 8
 _CONFIRM_LIMIT = 20
 """Newest rows of the run to look for the pending calls in."""
 
@@ -100,6 +103,7 @@ class Turn:
         self._state = _State.SENT
         self._accepted = False
         self._unsure = False  # a request went out and what became of it is not known
+        self._drained = 0
         self._completing = False  # the end was seen, its details were not; one more connection may bring them
         self._next: Open | None = None
         self._broken: Broken | None = None  # the last failure, the cause of giving up
@@ -186,10 +190,15 @@ class Turn:
         """Whether this is a run of before: the server knew these otids already.
 
         Nothing in the stream says so, but its first event is older than the answer that carries it; both times are
-        the server's, in whole seconds.
+        the server's, in whole seconds. A run that this turn may have begun itself, before an answer was lost, is none.
         """
         began = self._stream.began
-        return began is not None and self._answered_at is not None and self._answered_at - began > _CLOCK_SLACK
+        return (
+            not self._unsure
+            and began is not None
+            and self._answered_at is not None
+            and self._answered_at - began > _CLOCK_SLACK
+        )
 
     @property
     def exclusive(self) -> bool:
@@ -250,13 +259,18 @@ class Turn:
         if self._stream.last_seq > seen:
             self._failures = 0
         if self._stream.complete:
-            return self._end()
+            return self._drain()
         return Read(timeout=self._policy.grace) if self._stream.over else self._read
+
+    def _drain(self) -> Step:
+        """Nothing more can come but the end of the answer; a connection that was read to its end can be used again."""
+        self._drained += 1
+        return Read(timeout=_DRAIN_TIMEOUT) if self._drained <= _DRAIN_READS else self._end()
 
     def _complete(self) -> Step:
         """The turn ended, but the connection was lost before its usage or its error: read the end of the run again."""
         can_be_read = self._background and self.run_id is not None and self._stream.last_seq > 0
-        if self._completing or not can_be_read:
+        if self._completing or self._stream.complete or not can_be_read:
             return self._end()
         self._completing = True
         return self._open(self._resume())

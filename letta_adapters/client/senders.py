@@ -5,6 +5,9 @@ A client and its resources refer to a sender, never to each other, so that dropp
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -113,9 +116,17 @@ class _Sender:
 class BlockingSender(_Sender):
     """Sends for threads."""
 
-    def __init__(self, settings: Settings, policy: TurnPolicy, transport: HTTPTransport) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        policy: TurnPolicy,
+        transport: HTTPTransport,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         super().__init__(settings, policy)
         self._transport = transport
+        self._sleep = sleep
 
     def send(self, endpoint: Endpoint[T]) -> T:
         """Call an endpoint, trying again where that does no harm."""
@@ -123,6 +134,7 @@ class BlockingSender(_Sender):
             retry=retry_if_exception(lambda error: _may_repeat(endpoint, error)),
             stop=stop_after_attempt(self.policy.max_retries + 1),
             wait=_delay,
+            sleep=self._sleep,
             reraise=True,
         )
         try:
@@ -142,6 +154,7 @@ class BlockingSender(_Sender):
             hold=hold or self._hold_for(prepared),
             busy_timeout=self.policy.busy_timeout,
             idle_timeout=self.policy.idle_timeout,
+            sleep=self._sleep,
         )
 
     def close(self) -> None:
@@ -161,9 +174,17 @@ class BlockingSender(_Sender):
 class AsyncSender(_Sender):
     """Sends for tasks."""
 
-    def __init__(self, settings: Settings, policy: TurnPolicy, transport: AsyncHTTPTransport) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        policy: TurnPolicy,
+        transport: AsyncHTTPTransport,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         super().__init__(settings, policy)
         self._transport = transport
+        self._sleep = sleep
 
     async def send(self, endpoint: Endpoint[T]) -> T:
         """Call an endpoint, trying again where that does no harm."""
@@ -171,6 +192,7 @@ class AsyncSender(_Sender):
             retry=retry_if_exception(lambda error: _may_repeat(endpoint, error)),
             stop=stop_after_attempt(self.policy.max_retries + 1),
             wait=_delay,
+            sleep=self._sleep,
             reraise=True,
         )
         try:
@@ -190,6 +212,7 @@ class AsyncSender(_Sender):
             hold=hold or self._hold_for(prepared),
             busy_timeout=self.policy.busy_timeout,
             idle_timeout=self.policy.idle_timeout,
+            sleep=self._sleep,
         )
 
     async def aclose(self) -> None:

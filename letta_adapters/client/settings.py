@@ -58,7 +58,14 @@ def _checked_url(text: str) -> str:
         raise ValueError("`base_url` takes no credentials, no query and no fragment; the key goes to `api_key`.")
     if not _can_be_called(text):
         raise ValueError(f"`base_url` must begin with http:// or https:// and name a host, not {text!r}.")
+    if _path(text).endswith("/v1"):
+        raise ValueError("`base_url` is the server's address without `/v1`.")
     return text.rstrip("/")
+
+
+def _path(text: str) -> str:
+    """The path of an address, without its last slash."""
+    return httpx.URL(text).path.rstrip("/")
 
 
 def _can_be_called(text: str) -> bool:

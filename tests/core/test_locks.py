@@ -1,0 +1,214 @@
+"""One turn in flight per conversation, among threads and tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from letta_adapters.locks import ConversationLock, Hold, conversation_lock
+
+PATIENCE = 30.0
+
+
+def _held() -> ConversationLock:
+    lock = ConversationLock()
+    assert lock.acquire(0)
+    return lock
+
+
+def test_a_free_lock_is_taken_without_waiting() -> None:
+    lock = ConversationLock()
+    assert lock.acquire(0)
+    assert not lock.acquire(0)
+    lock.release()
+    assert lock.acquire(0)
+
+
+async def test_a_free_lock_is_taken_by_a_task_without_waiting() -> None:
+    lock = ConversationLock()
+    assert await lock.acquire_async(0)
+    assert not await lock.acquire_async(0)
+    lock.release()
+    assert await lock.acquire_async(0)
+
+
+def test_whoever_gave_up_waiting_is_passed_over() -> None:
+    lock = _held()
+    assert not lock.acquire(0)
+    lock.release()
+    assert lock.acquire(0)
+
+
+async def test_tasks_get_the_lock_in_the_order_in_which_they_asked() -> None:
+    lock, order = _held(), list[int]()
+
+    async def wait(number: int) -> None:
+        assert await lock.acquire_async(PATIENCE)
+        order.append(number)
+        lock.release()
+
+    tasks = [asyncio.create_task(wait(number)) for number in range(8)]
+    await asyncio.sleep(0)
+    lock.release()
+    await asyncio.gather(*tasks)
+    assert order == list(range(8))
+
+
+async def test_nobody_overtakes_a_task_that_waits() -> None:
+    lock = _held()
+    waiting = asyncio.create_task(lock.acquire_async(PATIENCE))
+    await asyncio.sleep(0)
+    lock.release()
+    assert not lock.acquire(0)
+    assert await waiting
+
+
+def test_threads_and_tasks_exclude_each_other() -> None:
+    lock, inside, worst = ConversationLock(), list[int](), list[int]()
+
+    def enter() -> None:
+        inside.append(1)
+        worst.append(len(inside))
+        inside.pop()
+
+    def thread() -> None:
+        for _ in range(50):
+            assert lock.acquire(PATIENCE)
+            enter()
+            lock.release()
+
+    async def task() -> None:
+        for _ in range(50):
+            assert await lock.acquire_async(PATIENCE)
+            enter()
+            await asyncio.sleep(0)
+            lock.release()
+
+    async def tasks() -> None:
+        await asyncio.gather(*(task() for _ in range(4)))
+
+    _in_threads([thread, thread, thread, lambda: asyncio.run(tasks()), lambda: asyncio.run(tasks())])
+    assert len(worst) == 3 * 50 + 8 * 50
+    assert set(worst) == {1}
+    assert lock.acquire(0)
+
+
+def _in_threads(work: list[Callable[[], None]]) -> None:
+    failures: list[BaseException] = []
+
+    def guarded(run: Callable[[], None]) -> None:
+        try:
+            run()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(run,)) for run in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert failures == []
+    assert not any(thread.is_alive() for thread in threads)
+
+
+@pytest.mark.parametrize("ticks", range(6))
+async def test_a_task_that_is_cancelled_while_the_lock_is_handed_over_neither_keeps_it_nor_goes_on(ticks: int) -> None:
+    lock, went_on = _held(), list[bool]()
+
+    async def turn() -> None:
+        went_on.append(await lock.acquire_async(PATIENCE))
+        await asyncio.sleep(0)
+        lock.release()
+
+    task = asyncio.create_task(turn())
+    await asyncio.sleep(0)
+    lock.release()
+    for _ in range(ticks):
+        await asyncio.sleep(0)
+    if not task.done():
+        cancelled_in_time = not went_on
+        task.cancel()
+        await asyncio.wait([task])
+        if cancelled_in_time:
+            assert task.cancelled()
+            assert lock.acquire(0)
+
+
+async def test_a_cancelled_task_does_not_lose_the_lock_for_the_next() -> None:
+    lock = _held()
+    first, second = (asyncio.create_task(lock.acquire_async(PATIENCE)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    lock.release()
+    assert await second
+    assert first.cancelled()
+
+
+def test_a_task_whose_loop_is_gone_does_not_keep_the_lock() -> None:
+    lock = _held()
+    loop = asyncio.new_event_loop()
+    waiting = loop.create_task(lock.acquire_async(PATIENCE))
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    lock.release()
+    assert lock.acquire(0)
+    assert waiting  # it is kept alive until here
+
+
+def test_one_side_of_a_lock_is_taken_once_and_given_back_once() -> None:
+    lock = ConversationLock()
+    one, other = Hold(lock), Hold(lock)
+    assert one.acquire(0)
+    assert one.acquire(0)
+    assert not other.acquire(0)
+    other.release()
+    assert not other.acquire(0)
+    one.release()
+    assert other.acquire(0)
+    one.release()
+    assert not one.acquire(0)
+
+
+def test_a_conversation_has_one_lock_as_long_as_somebody_holds_it() -> None:
+    lock = conversation_lock("http://x", "conv-1")
+    assert conversation_lock("http://x", "conv-1") is lock
+    assert conversation_lock("http://x", "conv-2") is not lock
+    assert conversation_lock("http://y", "conv-1") is not lock
+
+
+def test_locks_that_nobody_holds_are_forgotten() -> None:
+    before = id(conversation_lock("http://x", "conv-forgotten"))
+    spare = [ConversationLock() for _ in range(10)]
+    gc.collect()
+    assert spare
+    assert conversation_lock("http://x", "conv-forgotten").acquire(0)
+    assert before
+
+
+def test_all_threads_get_the_same_lock() -> None:
+    start, locks = threading.Barrier(8), list[ConversationLock]()
+
+    def ask() -> None:
+        start.wait(PATIENCE)
+        locks.append(conversation_lock("http://x", "conv-shared"))
+
+    _in_threads([ask] * 8)
+    assert len(set(locks)) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_process_does_not_inherit_a_held_lock() -> None:
+    lock = conversation_lock("http://x", "conv-fork")
+    assert lock.acquire(0)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if conversation_lock("http://x", "conv-fork").acquire(0) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert conversation_lock("http://x", "conv-fork") is lock
+    lock.release()
