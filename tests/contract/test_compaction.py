@@ -29,7 +29,8 @@ def test_the_summary_is_a_user_message_of_packed_json_and_all_others_stay_listed
     assert packed["type"] == "system_alert"
     assert packed["message"].startswith("Note: prior messages")
     texts = [row["content"] for row in rows if row["message_type"] == "assistant_message"]
-    assert texts == [f"answer {number}" for number in range(4)]
+    # Listed in no reliable order after a compaction: answers swap places, the summary stands anywhere near the top.
+    assert sorted(texts) == [f"answer {number}" for number in range(4)]
 
 
 def test_a_fresh_conversation_cannot_be_compacted(wire: Wire, conversation_id: str) -> None:
