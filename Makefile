@@ -30,8 +30,14 @@ server: $(READY)  ## build (once, cached) and boot a real Letta server; prints i
 server-stop: $(READY)  ## end exactly what `make server` started
 	$(SERVER) stop
 
-live: $(READY)  ## the contract and live suites on real servers, with and without Redis
-	$(SERVER) run -- $(BIN)/python -m pytest tests/contract tests/live --backend live
+live: $(READY)  ## the suites that talk to a server, on real ones, with and without Redis
+	$(SERVER) run -- $(BIN)/python -m pytest -n 4 --timeout 300 tests/contract tests/langchain tests/live tests/recorded --backend live
+
+record: $(READY)  ## the cassettes again, from a real server
+	$(SERVER) run -- $(BIN)/python -m pytest tests/recorded --record --backend live
+
+bench: $(READY)  ## what the package costs, as ratios, in one table
+	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis dist

@@ -1,20 +1,18 @@
 """Carry a transcript to the server: plan, find or make the conversation, send the turn, count attempts.
 
-`delivery` is a generator without I/O that yields what is to be done and is sent the outcome; `deliver` and `adeliver`
-do it, blocking and async. So the order of things exists once.
+`delivery` is a generator without I/O that yields what is to be done and is sent the outcome; `carriers.py` does it,
+blocking and async. So the order of things exists once.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import count
 from typing import Any
 from uuid import uuid4
 
-from letta_adapters.assembly import FinishedTurn, TurnEvent
-from letta_adapters.client import AsyncLettaClient, LettaClient
 from letta_adapters.client.endpoints import (
     Endpoint,
     PreparedTurn,
@@ -23,25 +21,28 @@ from letta_adapters.client.endpoints import (
     list_messages,
     list_run_messages,
 )
-from letta_adapters.drivers import busy_here
-from letta_adapters.errors import LettaError, TurnInterrupted
-from letta_adapters.locks import Hold
+from letta_adapters.errors import ConversationBusy, LettaError, TurnInterrupted
+from letta_adapters.events import FinishedTurn
 from letta_adapters.memory import LostTurn, TurnMemory
 from letta_adapters.planner import Held, Plan, SystemPolicy, Target, plan
+from letta_adapters.retry import busy_delay
 from letta_adapters.transcript import Anchor, Entry, anchor_of
 from letta_adapters.wire import (
     ApprovalRequestMessage,
+    ApprovalResponseMessage,
     ClientSkill,
     ClientTool,
     Conversation,
+    InputMessage,
     KnownMessage,
+    MessageCreate,
     MessageType,
     SystemMessage,
     Unknown,
     calls_of,
 )
 
-__all__ = ["Claim", "Delivered", "TurnOptions", "TurnOutcome", "adeliver", "deliver", "delivery"]
+__all__ = ["Claim", "Delivered", "Flow", "Pause", "Step", "TurnOptions", "TurnOutcome", "delivery"]
 
 _ROWS_READ = 100
 """Newest rows of a pinned conversation that are read for its system texts and its pending calls."""
@@ -73,9 +74,16 @@ class Delivered:
 
 @dataclass(frozen=True, kw_only=True)
 class TurnOutcome:
-    """How a turn ended."""
+    """How a turn ended.
+
+    Args:
+        result: What came of it.
+        run_id: The run that it had at the server, if it came so far.
+        replayed: Whether that was a run of before.
+    """
 
     result: FinishedTurn | LettaError
+    run_id: str | None
     replayed: bool
 
 
@@ -87,9 +95,16 @@ class Claim:
     agent_id: str | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pause:
+    """Wait this many seconds."""
+
+    seconds: float
+
+
 _MEMORY = TurnMemory()
 
-Step = Endpoint[Any] | Claim | PreparedTurn
+Step = Endpoint[Any] | Claim | Pause | PreparedTurn
 Flow = Generator[Step, Any, Delivered]
 
 
@@ -97,18 +112,30 @@ def delivery(
     transcript: Sequence[Entry],
     target: Target,
     *,
+    server: str,
     system_policy: SystemPolicy = "once",
     options: TurnOptions | None = None,
     memory: TurnMemory = _MEMORY,
+    busy_timeout: float = 60.0,
 ) -> Flow:
     """Yield what is to be done, be sent what came of it, return the finished turn.
+
+    Args:
+        transcript: The whole dialogue.
+        target: Where it goes.
+        server: The server's address; what is remembered of one says nothing of another.
+        system_policy: What becomes of system messages.
+        options: How the turn is to be run.
+        memory: What this process remembers of turns that went wrong.
+        busy_timeout: Seconds to wait, in all, for another turn of the conversation to end.
 
     Raises:
         ValueError: There is nothing to send.
         LettaError: The turn failed.
     """
     try:
-        return (yield from _delivery(transcript, target, system_policy, options or TurnOptions(), memory))
+        options = options or TurnOptions()
+        return (yield from _delivery(transcript, target, server, system_policy, options, memory, busy_timeout))
     except LettaError as error:
         error.agent_id = error.agent_id or target.agent_id
         error.conversation_id = error.conversation_id or target.conversation_id
@@ -118,121 +145,55 @@ def delivery(
 def _delivery(
     transcript: Sequence[Entry],
     target: Target,
+    server: str,
     system_policy: SystemPolicy,
     options: TurnOptions,
     memory: TurnMemory,
+    busy_timeout: float,
 ) -> Flow:
-    made = plan(transcript, target, system_policy=system_policy)
-    if made.needs_held:
-        made = yield from _plan_with_what_is_held(made, transcript, target, system_policy, memory)
-    content = _otids(made, made.conversation_id or "", attempt=0, nonce="")
+    waited = 0.0
+    for tries in count():
+        made = plan(transcript, target, system_policy=system_policy)
+        reads = made.needs_held
+        if reads:
+            made = yield from _plan_with_what_is_held(made, transcript, target, system_policy, memory)
+        try:
+            # What was read may be old news once another turn has ended, so such a plan is not kept while waiting.
+            return (yield from _send(made, target, server, options, memory, patient=not reads))
+        except ConversationBusy:
+            delay = busy_delay(tries)
+            waited += delay
+            if not reads or waited > busy_timeout:
+                raise
+            yield Pause(seconds=delay)
+    raise AssertionError("count() has no end")
+
+
+def _send(made: Plan, target: Target, server: str, options: TurnOptions, memory: TurnMemory, *, patient: bool) -> Flow:
+    """Send what was planned, counting past failures of before; `patient` waits for a conversation that is busy."""
+    content = (server, repr((target, options)), *_otids(made, made.conversation_id or "", attempt=0, nonce=""))
     lost = memory.take_lost(content)
     nonce = lost.nonce if lost else uuid4().hex
     conversation_id = lost.conversation_id if lost else made.conversation_id or (yield from _new_conversation(target))
     request = _otids(made, conversation_id, attempt=0, nonce=nonce)
     first = memory.attempt(request)
     for attempt in count(first):
-        outcome: TurnOutcome = yield _prepare(made, conversation_id, attempt, nonce, options)
+        prepared = _prepare(made, conversation_id, attempt, nonce, options)
+        outcome: TurnOutcome = yield replace(prepared, patient=patient)
         if isinstance(outcome.result, FinishedTurn):
             return Delivered(turn=outcome.result, anchor=anchor_of(outcome.result, system_hash=made.system_hash))
         error = outcome.result
-        yield from _find_out_what_was_stored(error)
-        if error.accepted is False:
-            memory.failed(request, attempt)
-        elif isinstance(error, TurnInterrupted):
+        if outcome.run_id is not None:
+            yield from _find_out_what_was_stored(error, outcome.run_id)
+        if isinstance(error, TurnInterrupted):
             memory.lost(content, LostTurn(conversation_id=conversation_id, nonce=nonce))
-        if error.accepted is not False or not outcome.replayed or attempt - first >= _MAX_REPLAYED_FAILURES:
+        # Only a run can be replayed: a request that never became one is the same request next time.
+        failed_for_good = error.accepted is False and outcome.run_id is not None
+        if failed_for_good:
+            memory.failed(request, attempt)
+        if not failed_for_good or not outcome.replayed or attempt - first >= _MAX_REPLAYED_FAILURES:
             raise error
     raise AssertionError("count() has no end")
-
-
-def deliver(client: LettaClient, flow: Flow) -> Generator[TurnEvent | Delivered, None, None]:
-    """Carry out a delivery; yields the events of the turn, last the finished turn."""
-    hold: Hold | None = None
-    try:
-        step = _advance(flow, None)
-        while not isinstance(step, Delivered):
-            answer: Any = None
-            if isinstance(step, Endpoint):
-                answer = _call(client, step)
-            elif isinstance(step, Claim):
-                hold = client.hold(step.conversation_id, step.agent_id)
-                if not hold.acquire(client.busy_timeout):
-                    answer = busy_here(client.busy_timeout)
-            else:
-                with client.open_turn(step, hold) as stream:
-                    held: list[TurnEvent] = []
-                    try:
-                        for event in stream:
-                            if stream.replayed:
-                                held.append(event)  # it may be a failure of before, which nobody should see
-                            else:
-                                yield event
-                        answer = TurnOutcome(result=stream.result(), replayed=stream.replayed)
-                        yield from held
-                    except LettaError as error:
-                        answer = TurnOutcome(result=error, replayed=stream.replayed)
-            step = _advance(flow, answer)
-        yield step
-    finally:
-        if hold is not None:
-            hold.release()
-
-
-async def adeliver(client: AsyncLettaClient, flow: Flow) -> AsyncGenerator[TurnEvent | Delivered, None]:
-    """Carry out a delivery; yields the events of the turn, last the finished turn."""
-    hold: Hold | None = None
-    try:
-        step = _advance(flow, None)
-        while not isinstance(step, Delivered):
-            answer: Any = None
-            if isinstance(step, Endpoint):
-                answer = await _acall(client, step)
-            elif isinstance(step, Claim):
-                hold = client.hold(step.conversation_id, step.agent_id)
-                if not await hold.acquire_async(client.busy_timeout):
-                    answer = busy_here(client.busy_timeout)
-            else:
-                async with client.open_turn(step, hold) as stream:
-                    held: list[TurnEvent] = []
-                    try:
-                        async for event in stream:
-                            if stream.replayed:
-                                held.append(event)  # it may be a failure of before, which nobody should see
-                            else:
-                                yield event
-                        answer = TurnOutcome(result=await stream.result(), replayed=stream.replayed)
-                        for event in held:
-                            yield event
-                    except LettaError as error:
-                        answer = TurnOutcome(result=error, replayed=stream.replayed)
-            step = _advance(flow, answer)
-        yield step
-    finally:
-        if hold is not None:
-            hold.release()
-
-
-def _call(client: LettaClient, endpoint: Endpoint[Any]) -> Any:
-    try:
-        return client.send(endpoint)
-    except LettaError as error:
-        return error
-
-
-async def _acall(client: AsyncLettaClient, endpoint: Endpoint[Any]) -> Any:
-    try:
-        return await client.send(endpoint)
-    except LettaError as error:
-        return error
-
-
-def _advance(flow: Flow, answer: Any) -> Step | Delivered:
-    """Hand an answer over, or raise an error where it was asked for, and get what is to be done next."""
-    try:
-        return flow.throw(answer) if isinstance(answer, LettaError) else flow.send(answer)
-    except StopIteration as finished:
-        return finished.value
 
 
 def _plan_with_what_is_held(
@@ -244,25 +205,36 @@ def _plan_with_what_is_held(
     rows: Sequence[KnownMessage | Unknown] = yield list_messages(
         target.conversation_id, agent_id=target.agent_id, order="desc", limit=_ROWS_READ
     )
-    attempt = memory.attempt(_otids(made, target.conversation_id, attempt=0, nonce=""))
-    own = set(_otids(made, target.conversation_id, attempt=attempt, nonce=""))
-    if any(row.otid in own for row in rows if not isinstance(row, Unknown)):
-        return made  # sent before, by a process that did not see its end: the same otids attach to it
-    return plan(transcript, target, system_policy=system_policy, held=_held(rows))
+    held = _held(rows)
+    before = plan(transcript, target, system_policy=system_policy, held=replace(held, system_texts=frozenset()))
+    attempt = memory.attempt(_otids(before, target.conversation_id, attempt=0, nonce=""))
+    if _is_stored(before.messages(target.conversation_id, attempt=attempt, nonce=""), rows):
+        return before  # sent by somebody who did not see its end: the same otids attach to it
+    return plan(transcript, target, system_policy=system_policy, held=held)
+
+
+def _is_stored(messages: Sequence[InputMessage], rows: Sequence[KnownMessage | Unknown]) -> bool:
+    """Whether a run stored all messages of a request; the answers to calls are listed without their otids."""
+    runs = {row.otid: row.run_id for row in rows if not isinstance(row, Unknown)}
+    otids = [message.otid or "" for message in messages if isinstance(message, MessageCreate)]
+    return bool(otids) and all(otid in runs for otid in otids) and len({runs[otid] for otid in otids}) == 1
 
 
 def _held(rows: Sequence[KnownMessage | Unknown]) -> Held:
     """What the newest rows of a conversation tell; a call waits when its message is the last of all."""
     known = [row for row in rows if not isinstance(row, Unknown)]
-    newest = (known[-1] if _oldest_first(known) else known[0]).id if known else None
+    if known and _oldest_first(known):
+        known.reverse()
+    responses = [row for row in known if isinstance(row, ApprovalResponseMessage)]
     return Held(
         system_texts=frozenset(row.content for row in known if isinstance(row, SystemMessage)),
         pending=tuple(
             call.tool_call_id or ""
             for row in known
-            if isinstance(row, ApprovalRequestMessage) and row.id == newest
+            if isinstance(row, ApprovalRequestMessage) and row.id == known[0].id
             for call in calls_of(row)
         ),
+        answered=tuple(answer.tool_call_id for row in responses[:1] for answer in row.approvals or ()),
     )
 
 
@@ -280,12 +252,12 @@ def _new_conversation(target: Target) -> Generator[Endpoint[Any], Any, str]:
     return conversation.id
 
 
-def _find_out_what_was_stored(error: LettaError) -> Generator[Endpoint[Any], Any, None]:
+def _find_out_what_was_stored(error: LettaError, run_id: str) -> Generator[Endpoint[Any], Any, None]:
     """A failed first step stores nothing, a later one leaves the input stored; the run's messages tell."""
-    if error.accepted is False or error.run_id is None or isinstance(error, TurnInterrupted):
+    if error.accepted is False or isinstance(error, TurnInterrupted):
         return  # of a turn that may still be running, missing rows prove nothing
     try:
-        rows = yield list_run_messages(error.run_id, limit=1)
+        rows = yield list_run_messages(run_id, limit=1)
     except LettaError:
         return  # the failure of the turn is what matters; what was stored stays unknown
     error.accepted = bool(rows)

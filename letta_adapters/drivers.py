@@ -9,8 +9,8 @@ from typing import Protocol
 
 from typing_extensions import Self, assert_never
 
-from letta_adapters.assembly import FinishedTurn, TurnEvent
 from letta_adapters.errors import ConversationBusy, LettaError
+from letta_adapters.events import FinishedTurn, TurnEvent
 from letta_adapters.exchange import Broken, Request
 from letta_adapters.locks import Hold
 from letta_adapters.steps import Done, Failed, Open, Read, Step, Wait

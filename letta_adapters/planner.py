@@ -68,10 +68,12 @@ class Held:
     Args:
         system_texts: Its system messages.
         pending: Ids of the calls that it waits for.
+        answered: Ids of the calls that were answered last.
     """
 
     system_texts: frozenset[str] = frozenset()
     pending: tuple[str, ...] = ()
+    answered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,10 +218,14 @@ def _tell_anchor(anchor: Anchor | None, boundary: int | None, target: Target) ->
 def _pending(anchor: Anchor | None, tail: Tail, held: Held | None) -> Sequence[str]:
     if anchor is not None:
         return [call.tool_call_id for call in anchor.pending]
-    waiting = held.pending if held is not None else ()
-    # A call that this transcript has no result for is somebody else's.
-    answered = any(isinstance(entry, ToolEntry) and entry.tool_call_id in waiting for _, entry in tail)
-    return waiting if answered else ()
+    given = {entry.tool_call_id for _, entry in tail if isinstance(entry, ToolEntry)}
+    held = held or Held()
+    # Calls that this transcript has no result for are somebody else's. Those that were answered last are answered
+    # again in the same words: when it was by this very request, the server knows its otids.
+    for calls in (held.pending, held.answered):
+        if given.intersection(calls):
+            return calls
+    return ()
 
 
 def _has_results(tail: Tail) -> bool:

@@ -9,13 +9,17 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
-from letta_adapters.assembly import Assembly, TurnEvent, TurnStarted
+from letta_adapters.assembly import Assembly
 from letta_adapters.errors import LettaError, ProtocolError, TurnFailed
+from letta_adapters.events import TurnEvent, TurnStarted
 from letta_adapters.exchange import error_from_detail, excerpt
 from letta_adapters.sse import ServerSentEvent, SSEDecoder
 from letta_adapters.wire import (
+    AssistantMessage,
     ErrorMessage,
+    KnownMessage,
     Ping,
+    ReasoningMessage,
     StopReason,
     StreamEvent,
     Unknown,
@@ -122,6 +126,8 @@ class RunStream:
             self.marked_end = self.marked_end or (self.over and isinstance(event, Ping))
             return
         match event:
+            case AssistantMessage() | ReasoningMessage():  # first, because there are so many of them
+                self._message(event)
             case StopReason():
                 self.stop = self.stop or event  # a failure in mid-stream may send two
             case UsageStatistics():
@@ -132,9 +138,12 @@ class RunStream:
             case Ping():
                 self._ping(event)
             case _:
-                self._name_run(event.run_id)
-                self.unnumbered = self.unnumbered or event.seq_id is None
-                self.events.extend(self._assembly.feed(event))
+                self._message(event)
+
+    def _message(self, message: KnownMessage | Unknown) -> None:
+        self._name_run(message.run_id)
+        self.unnumbered = self.unnumbered or message.seq_id is None
+        self.events.extend(self._assembly.feed(message))
 
     def _ping(self, ping: Ping) -> None:
         self._name_run(ping.run_id)

@@ -55,6 +55,8 @@ class SSEDecoder:
         Raises:
             ProtocolError: An event is larger than `max_event_bytes`.
         """
+        if self._whole(chunk):
+            return [ServerSentEvent("", chunk[6:-2])]
         if self._skip_lf and chunk:
             self._skip_lf = False
             chunk = chunk.removeprefix(b"\n")
@@ -75,6 +77,17 @@ class SSEDecoder:
         if rest:
             self._keep(rest)
         return events
+
+    def _whole(self, chunk: bytes) -> bool:
+        """Whether a chunk is exactly one event of one line, as a server that flushes every event sends it."""
+        return (
+            chunk.startswith(b"data: ")
+            and chunk.endswith(b"\n\n")
+            and not (self._line or self._data or self._event or self._at_start or self._skip_lf)
+            and chunk.find(b"\n") == len(chunk) - 2
+            and b"\r" not in chunk
+            and len(chunk) <= self._max
+        )
 
     def _keep(self, piece: bytes) -> None:
         if piece:

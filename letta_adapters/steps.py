@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from letta_adapters.assembly import FinishedTurn
 from letta_adapters.errors import LettaError
+from letta_adapters.events import FinishedTurn
 from letta_adapters.exchange import Request
 
 __all__ = ["Capabilities", "Done", "Failed", "Open", "Read", "Step", "TurnPolicy", "Wait"]

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from letta_adapters.assembly import FinishedTurn
+from letta_adapters.events import FinishedTurn
 from letta_adapters.wire import ImageContent, TextContent
 
 __all__ = [

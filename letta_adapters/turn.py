@@ -21,8 +21,9 @@ from enum import Enum
 from typing import Any
 
 from letta_adapters import retry
-from letta_adapters.assembly import Assembly, FinishedTurn, TurnEvent
+from letta_adapters.assembly import Assembly
 from letta_adapters.errors import ConversationBusy, LettaError, ProtocolError, TurnInterrupted
+from letta_adapters.events import FinishedTurn, TurnEvent
 from letta_adapters.exchange import Broken, BrokenKind, Request, error_from_response, excerpt
 from letta_adapters.run_stream import RunStream
 from letta_adapters.steps import Capabilities, Done, Failed, Open, Read, Step, TurnPolicy, Wait

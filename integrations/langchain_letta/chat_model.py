@@ -23,11 +23,12 @@ from langchain_letta.clients import Clients, Connection
 from langchain_letta.events import Chunks, message_from
 from langchain_letta.messages import from_langchain
 from langchain_letta.tools import client_tools_from_openai, openai_tools_from_langchain
-from letta_adapters.assembly import TurnEvent
+from letta_adapters.carriers import adeliver, deliver
 from letta_adapters.client import AsyncLettaClient, LettaClient
 from letta_adapters.client.endpoints import check_agent_id, check_conversation_id
 from letta_adapters.client.settings import Settings
-from letta_adapters.delivery import Delivered, Flow, TurnOptions, adeliver, deliver, delivery
+from letta_adapters.delivery import Delivered, Flow, TurnOptions, delivery
+from letta_adapters.events import TurnEvent
 from letta_adapters.planner import SystemPolicy, Target
 from letta_adapters.wire import ClientSkill, MessageType
 
@@ -249,8 +250,10 @@ class ChatLetta(BaseChatModel):
         return delivery(
             from_langchain(messages),
             self._target(kwargs),
+            server=Settings.resolve(kwargs.get("base_url", self.base_url)).base_url,
             system_policy=kwargs.get("system_messages", self.system_messages),
             options=self._options(kwargs),
+            busy_timeout=kwargs.get("busy_timeout", self.busy_timeout),
         )
 
     def _client(self, kwargs: dict[str, Any]) -> LettaClient:

@@ -18,7 +18,8 @@ from langchain_core.utils.json import parse_partial_json
 from typing_extensions import assert_never
 
 from langchain_letta.messages import ANCHOR_KEY
-from letta_adapters.assembly import (
+from letta_adapters.delivery import Delivered
+from letta_adapters.events import (
     AnswerStarted,
     FinishedTurn,
     HiddenReasoning,
@@ -35,7 +36,6 @@ from letta_adapters.assembly import (
     TurnPart,
     TurnStarted,
 )
-from letta_adapters.delivery import Delivered
 from letta_adapters.wire import UsageStatistics
 
 __all__ = ["RUN_KEY", "Chunks", "message_from"]
@@ -69,7 +69,8 @@ class Chunks:
             case _:
                 chunk = self._content(event)
                 chunk.id = self._id
-                chunk.response_metadata, self._started = self._started, {}
+                if self._started:
+                    chunk.response_metadata, self._started = self._started, {}
                 return chunk
 
     def _content(self, event: TurnDelta) -> AIMessageChunk:

@@ -13,8 +13,10 @@ from letta_adapters.client.resources import (
     Agents,
     AsyncAgents,
     AsyncConversations,
+    AsyncModels,
     AsyncRuns,
     Conversations,
+    Models,
     Runs,
 )
 from letta_adapters.client.senders import AsyncSender, BlockingSender
@@ -66,6 +68,7 @@ class LettaClient:
         self._sender = BlockingSender(settings, policy, HTTPTransport(settings, http_client=http_client))
         self.agents = Agents(self._sender)
         self.conversations = Conversations(self._sender)
+        self.models = Models(self._sender)
         self.runs = Runs(self._sender)
 
     @property
@@ -89,6 +92,10 @@ class LettaClient:
     def busy_timeout(self) -> float:
         """Seconds to wait for another turn of the same conversation."""
         return self._sender.policy.busy_timeout
+
+    def pause(self, seconds: float) -> None:
+        """Wait before something is tried again."""
+        self._sender.pause(seconds)
 
     def close(self) -> None:
         """Close the connections."""
@@ -134,6 +141,7 @@ class AsyncLettaClient:
         self._sender = AsyncSender(settings, policy, AsyncHTTPTransport(settings, http_client=http_client))
         self.agents = AsyncAgents(self._sender)
         self.conversations = AsyncConversations(self._sender)
+        self.models = AsyncModels(self._sender)
         self.runs = AsyncRuns(self._sender)
 
     @property
@@ -157,6 +165,10 @@ class AsyncLettaClient:
     def busy_timeout(self) -> float:
         """Seconds to wait for another turn of the same conversation."""
         return self._sender.policy.busy_timeout
+
+    async def pause(self, seconds: float) -> None:
+        """Wait before something is tried again."""
+        await self._sender.pause(seconds)
 
     async def aclose(self) -> None:
         """Close the connections of this event loop."""

@@ -27,6 +27,7 @@ from letta_adapters.wire import (
     KnownMessage,
     MessageCreate,
     MessageType,
+    Model,
     Run,
     TurnRequest,
     Unknown,
@@ -48,6 +49,7 @@ __all__ = [
     "fork_conversation",
     "list_conversations",
     "list_messages",
+    "list_models",
     "list_run_messages",
     "retrieve_agent",
     "retrieve_conversation",
@@ -59,6 +61,7 @@ Order = Literal["asc", "desc"]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _CONVERSATIONS: TypeAdapter[list[Conversation]] = TypeAdapter(list[Conversation])
+_MODELS: TypeAdapter[list[Model]] = TypeAdapter(list[Model])
 _CANCELLED: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
 
 
@@ -79,13 +82,14 @@ class Endpoint(Generic[T]):
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedTurn:
-    """A turn to send, or (without a `request`) a run to attach to."""
+    """A turn to send, or (without a `request`) a run to attach to; `patient` waits for a busy conversation."""
 
     conversation_id: str
     agent_id: str | None = None
     request: TurnRequest | None = None
     run_id: str | None = None
     starting_after: int = 0
+    patient: bool = True
 
 
 def _get(path: str, read: Callable[[bytes], T], query: Query | None = None) -> Endpoint[T]:
@@ -186,6 +190,11 @@ def delete_agent(agent_id: str) -> Endpoint[None]:
         NotFound: There is none of this id.
     """
     return _delete(f"/v1/agents/{check_agent_id(agent_id)}")
+
+
+def list_models() -> Endpoint[list[Model]]:
+    """List the models that agents of this server can use."""
+    return _get("/v1/models/", _MODELS.validate_json)
 
 
 def create_conversation(

@@ -1,4 +1,4 @@
-"""`client.agents`, `client.conversations`, `client.conversations.messages`, `client.runs`: blocking and async.
+"""The resources of a client, `agents`, `conversations` with `messages`, `models` and `runs`: blocking and async.
 
 Every method is made out of a function of `endpoints.py`, which has its signature and its docstring.
 """
@@ -19,9 +19,11 @@ __all__ = [
     "AsyncAgents",
     "AsyncConversations",
     "AsyncMessages",
+    "AsyncModels",
     "AsyncRuns",
     "Conversations",
     "Messages",
+    "Models",
     "Runs",
 ]
 
@@ -165,3 +167,15 @@ class AsyncRuns(_AsyncResource):
 
     retrieve = _async_call(endpoints.retrieve_run)
     messages = _async_call(endpoints.list_run_messages)
+
+
+class Models(_Resource):
+    """The models that agents can use."""
+
+    list = _call(endpoints.list_models)
+
+
+class AsyncModels(_AsyncResource):
+    """The models that agents can use."""
+
+    list = _async_call(endpoints.list_models)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
@@ -96,7 +96,7 @@ class _Sender:
             agent_id=prepared.agent_id,
             run_id=prepared.run_id,
             starting_after=prepared.starting_after,
-            policy=self.policy,
+            policy=self.policy if prepared.patient else replace(self.policy, busy_timeout=0.0),
             capabilities=self._capabilities,
         )
 
@@ -157,6 +157,10 @@ class BlockingSender(_Sender):
             sleep=self._sleep,
         )
 
+    def pause(self, seconds: float) -> None:
+        """Wait."""
+        self._sleep(seconds)
+
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
@@ -214,6 +218,10 @@ class AsyncSender(_Sender):
             idle_timeout=self.policy.idle_timeout,
             sleep=self._sleep,
         )
+
+    async def pause(self, seconds: float) -> None:
+        """Wait."""
+        await self._sleep(seconds)
 
     async def aclose(self) -> None:
         """Close the connections of this event loop."""

@@ -19,7 +19,7 @@ from letta_adapters.version import VERSION
 
 __all__ = ["AsyncHTTPTransport", "HTTPTransport"]
 
-_CONNECT_TIMEOUT = 10.0
+_CONNECT_TIMEOUT = 5.0
 _HEADERS = {
     "user-agent": f"letta-adapters/{VERSION}",
     "content-type": "application/json",
@@ -46,17 +46,15 @@ def _limits() -> httpx.Limits:
     return httpx.Limits(max_connections=None, max_keepalive_connections=20)
 
 
-@contextlib.contextmanager
-def _as_broken(url: str) -> Generator[None, None, None]:
-    """Turn httpx's errors into `Broken`."""
-    try:
-        yield
-    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
-        raise Broken(BrokenKind.CONNECT, _reason(error), url=url) from error
-    except httpx.TimeoutException as error:
-        raise Broken(BrokenKind.TIMEOUT, _reason(error), url=url) from error
-    except (httpx.HTTPError, httpx.StreamError, ssl.SSLError, OSError) as error:
-        raise Broken(BrokenKind.LOST, _reason(error), url=url) from error
+_FAILURES = (httpx.HTTPError, httpx.StreamError, ssl.SSLError, OSError)
+
+
+def _broken(error: Exception, url: str) -> Broken:
+    """Httpx's error as ours."""
+    if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)):
+        return Broken(BrokenKind.CONNECT, _reason(error), url=url)
+    kind = BrokenKind.TIMEOUT if isinstance(error, httpx.TimeoutException) else BrokenKind.LOST
+    return Broken(kind, _reason(error), url=url)
 
 
 def _reason(error: BaseException) -> str:
@@ -79,7 +77,7 @@ class HTTPTransport:
 
     def open(self, request: Request, *, idle_timeout: float) -> HTTPResponse:
         """Send a request and give the answer once its headers are here."""
-        with _as_broken(self._settings.base_url):
+        try:
             prepared = self._client.build_request(
                 request.method,
                 self._settings.base_url + request.path,
@@ -89,6 +87,8 @@ class HTTPTransport:
                 timeout=_timeout(idle_timeout),
             )
             answer = self._client.send(prepared, stream=True, follow_redirects=False)
+        except _FAILURES as error:
+            raise _broken(error, self._settings.base_url) from error
         return HTTPResponse(answer, url=self._settings.base_url, idle_timeout=idle_timeout)
 
     def close(self) -> None:
@@ -120,11 +120,13 @@ class HTTPResponse:
         """The next bytes, or `None` at the end."""
         if self._chunks is None:
             self._chunks = self._answer.iter_bytes()
-        with _as_broken(self._url):
+        try:  # no context manager: one for every piece would cost as much as decoding it
             if timeout >= self._idle_timeout:
                 return next(self._chunks, None)
             with self._cut_after(timeout):
                 return next(self._chunks, None)
+        except _FAILURES as error:
+            raise _broken(error, self._url) from error
 
     def close(self) -> None:
         """Give the connection back, or cut it where the body was not read to its end."""
@@ -174,7 +176,7 @@ class AsyncHTTPTransport:
     async def open(self, request: Request, *, idle_timeout: float) -> AsyncHTTPResponse:
         """Send a request and give the answer once its headers are here."""
         client = await self._client()
-        with _as_broken(self._settings.base_url):
+        try:
             prepared = client.build_request(
                 request.method,
                 self._settings.base_url + request.path,
@@ -184,6 +186,8 @@ class AsyncHTTPTransport:
                 timeout=_timeout(idle_timeout),
             )
             answer = await client.send(prepared, stream=True, follow_redirects=False)
+        except _FAILURES as error:
+            raise _broken(error, self._settings.base_url) from error
         return AsyncHTTPResponse(answer, url=self._settings.base_url, idle_timeout=idle_timeout)
 
     async def close(self) -> None:
@@ -259,13 +263,14 @@ class AsyncHTTPResponse:
         """The next bytes, or `None` at the end."""
         if self._chunks is None:
             self._chunks = self._answer.aiter_bytes()
-        with _as_broken(self._url):
+        try:
             if timeout >= self._idle_timeout:
                 return await self._next(self._chunks)
-            try:
-                return await asyncio.wait_for(self._next(self._chunks), timeout)
-            except asyncio.TimeoutError:
-                raise Broken(BrokenKind.TIMEOUT, f"no byte for {timeout:g} seconds", url=self._url) from None
+            return await asyncio.wait_for(self._next(self._chunks), timeout)
+        except asyncio.TimeoutError:
+            raise Broken(BrokenKind.TIMEOUT, f"no byte for {timeout:g} seconds", url=self._url) from None
+        except _FAILURES as error:
+            raise _broken(error, self._url) from error
 
     async def close(self) -> None:
         """Give the connection back, or cut it where the body was not read to its end."""

@@ -48,7 +48,7 @@ from letta_adapters.wire.requests import (
     ToolReturnCreate,
     TurnRequest,
 )
-from letta_adapters.wire.resources import Agent, Conversation, LettaResponse, Run
+from letta_adapters.wire.resources import Agent, Conversation, LettaResponse, Model, Run
 from letta_adapters.wire.stream import (
     ErrorMessage,
     Ping,
@@ -87,6 +87,7 @@ __all__ = [
     "Message",
     "MessageCreate",
     "MessageType",
+    "Model",
     "OmittedReasoningContent",
     "Ping",
     "ReasoningContent",

@@ -11,7 +11,7 @@ from letta_adapters.wire.base import WireModel
 from letta_adapters.wire.messages import Message
 from letta_adapters.wire.stream import StopReason, UsageStatistics
 
-__all__ = ["Agent", "Conversation", "LettaResponse", "Run"]
+__all__ = ["Agent", "Conversation", "LettaResponse", "Model", "Run"]
 
 
 class Agent(WireModel):
@@ -23,6 +23,12 @@ class Agent(WireModel):
     model: str | None = None
     model_settings: dict[str, Any] | None = None
     system: str | None = None
+
+
+class Model(WireModel):
+    """A model that agents can use; `handle` is what `model` takes, as `provider/model`."""
+
+    handle: str
 
 
 class Conversation(WireModel):

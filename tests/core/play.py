@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from letta_adapters.assembly import FinishedTurn, TurnEvent
 from letta_adapters.errors import LettaError
+from letta_adapters.events import FinishedTurn, TurnEvent
 from letta_adapters.exchange import Broken, BrokenKind, Request
 from letta_adapters.steps import Capabilities, Done, Failed, Open, Read, Step, TurnPolicy, Wait
 from letta_adapters.turn import Turn

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from letta_adapters.assembly import (
+from letta_adapters.assembly import Assembly
+from letta_adapters.events import (
     AnswerStarted,
-    Assembly,
     HiddenReasoning,
     Notice,
     PendingCall,

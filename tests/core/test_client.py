@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from letta_adapters import AsyncLettaClient, LettaClient
-from letta_adapters.assembly import TextDelta, TurnStarted
 from letta_adapters.errors import Conflict, ConnectFailed, NotFound, PendingApprovalError, TurnFailed
+from letta_adapters.events import TextDelta, TurnStarted
 from letta_adapters.testing import FakeLetta
 from letta_adapters.wire import (
     ApprovalCreate,
@@ -262,3 +262,7 @@ def test_help_shows_a_method_by_its_name_with_parameters_and_docstring(kind: Any
 def test_calls_are_coroutine_functions_in_the_asynchronous_client_only() -> None:
     assert inspect.iscoroutinefunction(AsyncLettaClient(base_url="http://host").agents.create)
     assert not inspect.iscoroutinefunction(LettaClient(base_url="http://host").agents.create)
+
+
+def test_the_models_of_a_server_are_listed(client: LettaClient) -> None:
+    assert HANDLE in [model.handle for model in client.models.list()]

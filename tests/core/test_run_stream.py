@@ -7,7 +7,8 @@ from email.utils import format_datetime
 
 import pytest
 
-from letta_adapters.assembly import Assembly, TurnStarted
+from letta_adapters.assembly import Assembly
+from letta_adapters.events import TurnStarted
 from letta_adapters.run_stream import RunStream
 from letta_adapters.turn import Turn
 from tests.core.frames import DONE, RUN, TEXT, error, ping, sse, stop, text, usage

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from letta_adapters.assembly import AnswerStarted, PendingCall, ReasoningDelta, Text, TextDelta, TurnStarted
 from letta_adapters.errors import ConversationBusy, PendingApprovalError, ProtocolError, TurnFailed, TurnInterrupted
+from letta_adapters.events import AnswerStarted, PendingCall, ReasoningDelta, Text, TextDelta, TurnStarted
 from letta_adapters.steps import Capabilities, Done, Read, TurnPolicy
 from letta_adapters.turn import Turn
 from tests.core.frames import (

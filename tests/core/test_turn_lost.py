@@ -7,7 +7,6 @@ from email.utils import format_datetime
 
 import pytest
 
-from letta_adapters.assembly import TextDelta
 from letta_adapters.errors import (
     AuthenticationError,
     ConnectFailed,
@@ -18,6 +17,7 @@ from letta_adapters.errors import (
     ServerError,
     TurnInterrupted,
 )
+from letta_adapters.events import TextDelta
 from letta_adapters.exchange import Broken
 from letta_adapters.steps import TurnPolicy
 from letta_adapters.turn import Turn

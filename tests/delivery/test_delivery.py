@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from letta_adapters.assembly import FinishedTurn, Text
 from letta_adapters.client.endpoints import Endpoint, PreparedTurn
-from letta_adapters.delivery import Claim, Delivered, Flow, TurnOptions, TurnOutcome, delivery
-from letta_adapters.errors import ConnectFailed, NotFound, TurnFailed, TurnInterrupted
+from letta_adapters.delivery import Claim, Delivered, Flow, Pause, TurnOptions, TurnOutcome, delivery
+from letta_adapters.errors import ConnectFailed, ConversationBusy, NotFound, TurnFailed, TurnInterrupted
+from letta_adapters.events import FinishedTurn, Text
 from letta_adapters.memory import TurnMemory
 from letta_adapters.planner import SystemPolicy, Target
 from letta_adapters.transcript import Entry, HumanEntry, SystemEntry
@@ -32,12 +32,20 @@ def begin(
     transcript: list[Entry] | None = None,
     target: Target = PINNED,
     *,
+    server: str = "http://letta.test",
     memory: TurnMemory | None = None,
     options: TurnOptions | None = None,
     system_policy: SystemPolicy = "once",
+    busy_timeout: float = 60.0,
 ) -> Flow:
     return delivery(
-        transcript or ASKED, target, memory=memory or TurnMemory(), options=options, system_policy=system_policy
+        transcript or ASKED,
+        target,
+        server=server,
+        memory=memory or TurnMemory(),
+        options=options,
+        system_policy=system_policy,
+        busy_timeout=busy_timeout,
     )
 
 
@@ -59,12 +67,13 @@ def otids(step: object) -> tuple[str, ...]:
 
 def finish(flow: Flow, turn: FinishedTurn = ANSWER) -> Delivered:
     with pytest.raises(StopIteration) as stopped:
-        flow.send(TurnOutcome(result=turn, replayed=False))
+        flow.send(TurnOutcome(result=turn, run_id="run-1", replayed=False))
     return stopped.value.value
 
 
 def failed(*, replayed: bool = False) -> TurnOutcome:
-    return TurnOutcome(result=TurnFailed("it failed", stop_reason="llm_api_error", run_id="run-1"), replayed=replayed)
+    error = TurnFailed("it failed", stop_reason="llm_api_error", run_id="run-1")
+    return TurnOutcome(result=error, run_id="run-1", replayed=replayed)
 
 
 def row() -> UserMessage:
@@ -182,7 +191,46 @@ def test_a_refusal_before_anything_ran_is_raised_without_asking() -> None:
     flow = begin()
     next(flow)
     with pytest.raises(NotFound):
-        flow.send(TurnOutcome(result=NotFound("gone", status=404), replayed=False))
+        flow.send(TurnOutcome(result=NotFound("gone", status=404), run_id=None, replayed=False))
+
+
+def test_a_request_that_never_became_a_run_is_the_same_request_next_time() -> None:
+    # Counting it would let a re-run in another process, which knows nothing of it, store the turn twice.
+    memory = TurnMemory()
+    flow = begin(memory=memory)
+    first = otids(next(flow))
+    with pytest.raises(ConnectFailed):
+        flow.send(TurnOutcome(result=ConnectFailed("refused"), run_id=None, replayed=False))
+    assert otids(next(begin(memory=memory))) == first
+
+
+def test_a_plan_that_was_read_for_is_made_again_when_the_conversation_was_busy() -> None:
+    flow = begin([SystemEntry(text="be kind"), *ASKED])
+    next(flow)
+    next(flow)
+    turn = flow.send([])
+    assert (len(otids(turn)), sent(turn).patient) == (2, False)
+    busy = TurnOutcome(result=ConversationBusy("busy", status=409), run_id=None, replayed=False)
+    assert isinstance(flow.send(busy), Pause)
+    assert isinstance(flow.send(None), Claim)
+    assert asked(flow.send(None))[0] == "GET"
+    assert len(otids(flow.send([SystemMessage(id="message-0", content="be kind", otid="other")]))) == 1
+
+
+def test_waiting_for_a_busy_conversation_has_an_end() -> None:
+    flow = begin([SystemEntry(text="be kind"), *ASKED], busy_timeout=1.0)
+    waited = 0.0
+    next(flow)
+    with pytest.raises(ConversationBusy):
+        while True:
+            next(flow)
+            sent(flow.send([]))
+            busy = TurnOutcome(result=ConversationBusy("busy", status=409), run_id=None, replayed=False)
+            pause = flow.send(busy)
+            assert isinstance(pause, Pause)
+            waited += pause.seconds
+            flow.send(None)
+    assert waited <= 1.0
 
 
 def test_failures_are_remembered_up_to_a_limit() -> None:
@@ -196,7 +244,7 @@ NAMELESS: list[Entry] = [HumanEntry(content="hello")]
 
 
 def interrupted() -> TurnOutcome:
-    return TurnOutcome(result=TurnInterrupted("lost", accepted=True), replayed=False)
+    return TurnOutcome(result=TurnInterrupted("lost", accepted=True), run_id="run-1", replayed=False)
 
 
 def test_asking_again_after_a_lost_turn_attaches_to_it_in_the_same_conversation() -> None:
@@ -242,5 +290,27 @@ def test_a_system_text_that_this_very_request_stored_is_sent_again_so_that_it_at
     again = begin(transcript)
     next(again)
     next(again)
-    stored = SystemMessage(id="message-0", content="be kind", otid=sent_before[0])
-    assert otids(again.send([stored])) == sent_before
+    told = SystemMessage(id="message-0", content="be kind", otid=sent_before[0], run_id="run-1")
+    said = UserMessage(id="message-1", content="hello", otid=sent_before[1], run_id="run-1")
+    assert otids(again.send([said, told])) == sent_before
+
+
+@pytest.mark.parametrize(
+    ("target", "server", "options"),
+    [
+        (Target(agent_id="agent-2"), "http://letta.test", None),
+        (FOLLOWED, "http://other.test", None),
+        (FOLLOWED, "http://letta.test", TurnOptions(override_model="a/b")),
+    ],
+    ids=["agent", "server", "options"],
+)
+def test_a_lost_turn_is_given_to_nobody_who_asks_something_else(
+    target: Target, server: str, options: TurnOptions | None
+) -> None:
+    memory = TurnMemory()
+    flow = begin(NAMELESS, FOLLOWED, memory=memory)
+    next(flow)
+    flow.send(Conversation(id="conv-2", agent_id="agent-1"))
+    with pytest.raises(TurnInterrupted):
+        flow.send(interrupted())
+    assert asked(next(begin(NAMELESS, target, server=server, options=options, memory=memory)))[0] == "POST"

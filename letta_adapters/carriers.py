@@ -1,0 +1,131 @@
+"""Two carriers that do what a delivery yields: one for threads, one for tasks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator
+from typing import Any
+
+from letta_adapters.client import AsyncLettaClient, LettaClient
+from letta_adapters.client.endpoints import Endpoint
+from letta_adapters.delivery import Claim, Delivered, Flow, Pause, Step, TurnOutcome
+from letta_adapters.drivers import AsyncTurnStream, TurnStream, busy_here
+from letta_adapters.errors import LettaError
+from letta_adapters.events import TurnEvent
+from letta_adapters.locks import Hold
+
+__all__ = ["adeliver", "deliver"]
+
+
+def deliver(client: LettaClient, flow: Flow) -> Generator[TurnEvent | Delivered, None, None]:
+    """Carry out a delivery; yields the events of the turn, last the finished turn."""
+    hold: Hold | None = None
+    try:
+        step = _advance(flow, None)
+        while not isinstance(step, Delivered):
+            answer: Any = None
+            if isinstance(step, Endpoint):
+                answer = _call(client, step)
+            elif isinstance(step, Claim):
+                hold = client.hold(step.conversation_id, step.agent_id)
+                if not hold.acquire(client.busy_timeout):
+                    answer = busy_here(client.busy_timeout)
+            elif isinstance(step, Pause):
+                client.pause(step.seconds)
+            else:
+                with client.open_turn(step, hold) as stream:
+                    for item in _events(stream):
+                        if isinstance(item, TurnOutcome):
+                            answer = item
+                        else:
+                            yield item
+            step = _advance(flow, answer)
+        yield step
+    finally:
+        if hold is not None:
+            hold.release()
+
+
+async def adeliver(client: AsyncLettaClient, flow: Flow) -> AsyncGenerator[TurnEvent | Delivered, None]:
+    """Carry out a delivery; yields the events of the turn, last the finished turn."""
+    hold: Hold | None = None
+    try:
+        step = _advance(flow, None)
+        while not isinstance(step, Delivered):
+            answer: Any = None
+            if isinstance(step, Endpoint):
+                answer = await _acall(client, step)
+            elif isinstance(step, Claim):
+                hold = client.hold(step.conversation_id, step.agent_id)
+                if not await hold.acquire_async(client.busy_timeout):
+                    answer = busy_here(client.busy_timeout)
+            elif isinstance(step, Pause):
+                await client.pause(step.seconds)
+            else:
+                async with client.open_turn(step, hold) as stream:
+                    async for item in _aevents(stream):
+                        if isinstance(item, TurnOutcome):
+                            answer = item
+                        else:
+                            yield item
+            step = _advance(flow, answer)
+        yield step
+    finally:
+        if hold is not None:
+            hold.release()
+
+
+def _events(stream: TurnStream) -> Generator[TurnEvent | TurnOutcome, None, None]:
+    """The events of a turn, last how it ended. A run of before is told at its end: it may be a failure."""
+    held: list[TurnEvent] = []
+    try:
+        for event in stream:
+            if stream.replayed:
+                held.append(event)
+            else:
+                yield event
+        outcome = TurnOutcome(result=stream.result(), run_id=stream.run_id, replayed=stream.replayed)
+    except LettaError as error:
+        outcome = TurnOutcome(result=error, run_id=stream.run_id, replayed=stream.replayed)
+        held.clear()
+    yield from held
+    yield outcome
+
+
+async def _aevents(stream: AsyncTurnStream) -> AsyncGenerator[TurnEvent | TurnOutcome, None]:
+    """The events of a turn, last how it ended. A run of before is told at its end: it may be a failure."""
+    held: list[TurnEvent] = []
+    try:
+        async for event in stream:
+            if stream.replayed:
+                held.append(event)
+            else:
+                yield event
+        outcome = TurnOutcome(result=await stream.result(), run_id=stream.run_id, replayed=stream.replayed)
+    except LettaError as error:
+        outcome = TurnOutcome(result=error, run_id=stream.run_id, replayed=stream.replayed)
+        held.clear()
+    for event in held:
+        yield event
+    yield outcome
+
+
+def _call(client: LettaClient, endpoint: Endpoint[Any]) -> Any:
+    try:
+        return client.send(endpoint)
+    except LettaError as error:
+        return error
+
+
+async def _acall(client: AsyncLettaClient, endpoint: Endpoint[Any]) -> Any:
+    try:
+        return await client.send(endpoint)
+    except LettaError as error:
+        return error
+
+
+def _advance(flow: Flow, answer: Any) -> Step | Delivered:
+    """Hand an answer over, or raise an error where it was asked for, and get what is to be done next."""
+    try:
+        return flow.throw(answer) if isinstance(answer, LettaError) else flow.send(answer)
+    except StopIteration as finished:
+        return finished.value
