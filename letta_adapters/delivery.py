@@ -20,6 +20,8 @@ from letta_adapters.client.endpoints import (
     create_message,
     list_messages,
     list_run_messages,
+    retrieve_conversation,
+    retrieve_run,
 )
 from letta_adapters.errors import ConversationBusy, LettaError, TurnInterrupted
 from letta_adapters.events import FinishedTurn
@@ -37,6 +39,7 @@ from letta_adapters.wire import (
     KnownMessage,
     MessageCreate,
     MessageType,
+    Run,
     SystemMessage,
     Unknown,
     calls_of,
@@ -160,13 +163,45 @@ def _delivery(
         try:
             # What was read may be old news once another turn has ended, so such a plan is not kept while waiting.
             return (yield from _send(made, target, server, options, memory, patient=not reads))
-        except ConversationBusy:
-            delay = busy_delay(tries)
-            waited += delay
+        except ConversationBusy as busy:
             if not reads or waited > busy_timeout:
                 raise
-            yield Pause(seconds=delay)
+            waited += yield from _wait_for_the_other_turn(busy, tries, at_most=busy_timeout - waited)
     raise AssertionError("count() has no end")
+
+
+def _agent_of(conversation_id: str, server: str, memory: TurnMemory) -> Generator[Endpoint[Any], Any, str | None]:
+    """The agent of a conversation that was given without one; asked for once in a process."""
+    known = memory.agent_of((server, conversation_id))
+    if known is None:
+        try:
+            conversation: Conversation = yield retrieve_conversation(conversation_id)
+        except LettaError:
+            return None  # the answer is here; what its anchor lacks is not worth losing it
+        known = conversation.agent_id
+        memory.keep_agent((server, conversation_id), known)
+    return known
+
+
+def _wait_for_the_other_turn(
+    busy: ConversationBusy, tries: int, *, at_most: float
+) -> Generator[Endpoint[Any] | Pause, Any, float]:
+    """Wait until the run that keeps the conversation busy is over: only then are its rows there to be read.
+
+    Returns:
+        Seconds waited.
+    """
+    waited = 0.0
+    for more in count(tries):
+        delay = busy_delay(more)
+        waited += delay
+        yield Pause(seconds=delay)
+        if busy.run_id is None or waited > at_most:
+            break
+        run: Run = yield retrieve_run(busy.run_id)
+        if run.status not in ("created", "running"):
+            break
+    return waited
 
 
 def _send(made: Plan, target: Target, server: str, options: TurnOptions, memory: TurnMemory, *, patient: bool) -> Flow:
@@ -181,7 +216,9 @@ def _send(made: Plan, target: Target, server: str, options: TurnOptions, memory:
         prepared = _prepare(made, conversation_id, attempt, nonce, options)
         outcome: TurnOutcome = yield replace(prepared, patient=patient)
         if isinstance(outcome.result, FinishedTurn):
-            return Delivered(turn=outcome.result, anchor=anchor_of(outcome.result, system_hash=made.system_hash))
+            agent_id = outcome.result.agent_id or (yield from _agent_of(conversation_id, server, memory))
+            turn = replace(outcome.result, agent_id=agent_id)
+            return Delivered(turn=turn, anchor=anchor_of(turn, system_hash=made.system_hash))
         error = outcome.result
         if outcome.run_id is not None:
             yield from _find_out_what_was_stored(error, outcome.run_id)

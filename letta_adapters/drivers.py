@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from typing import Protocol
@@ -17,6 +18,9 @@ from letta_adapters.steps import Done, Failed, Open, Read, Step, Wait
 from letta_adapters.turn import Turn
 
 __all__ = ["AsyncResponse", "AsyncTransport", "AsyncTurnStream", "Response", "Transport", "TurnStream", "busy_here"]
+
+
+_LOG = logging.getLogger("letta_adapters")
 
 
 class Response(Protocol):
@@ -175,6 +179,7 @@ class _BlockingDriver(_Driver):
                     return self.turn.responded(self._response.status, self._response.headers)
                 case Wait():
                     self._close_response()
+                    _LOG.info("Trying again in %.1f s: %s", step.seconds, step.reason)
                     self._sleep(step.seconds)
                     return self.turn.waited()
                 case _:
@@ -235,6 +240,7 @@ class _AsyncDriver(_Driver):
                     return self.turn.responded(self._response.status, self._response.headers)
                 case Wait():
                     await self._close_response()
+                    _LOG.info("Trying again in %.1f s: %s", step.seconds, step.reason)
                     await self._sleep(step.seconds)
                     return self.turn.waited()
                 case _:

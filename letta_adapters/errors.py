@@ -92,7 +92,7 @@ class LettaError(Exception):
         )
         parts = [self.message]
         if self.detail and self.detail not in self.message:
-            parts.append(f"The server says: {self.detail}")
+            parts.append(f"The server says: {_sentence(self.detail)}")
         if self.hint:
             parts.append(self.hint)
         if ids:
@@ -102,6 +102,10 @@ class LettaError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # The arguments are keyword-only, which the default pickling of exceptions cannot express.
         return _restore, (type(self), self.args, self.__dict__)
+
+
+def _sentence(text: str) -> str:
+    return text if text.rstrip().endswith((".", "!", "?")) else f"{text.rstrip()}."
 
 
 def _restore(kind: type[LettaError], args: tuple[Any, ...], state: dict[str, Any]) -> LettaError:

@@ -95,7 +95,7 @@ def excerpt(body: bytes) -> str:
 _BY_STATUS: dict[int, tuple[type[errors.StatusError], str]] = {
     401: (errors.AuthenticationError, "Check `api_key` (or LETTA_API_KEY)."),
     403: (errors.PermissionDenied, "The API key does not give access to this."),
-    404: (errors.NotFound, "Check the id, and that it belongs to this server."),
+    404: (errors.NotFound, "Check the id, and that `base_url` is the Letta server it belongs to."),
     410: (errors.NotFound, "A run can be asked for during three hours."),
     429: (errors.RateLimited, "Try again later."),
 }
@@ -133,6 +133,8 @@ def error_from_response(
         return errors.Conflict(message, status=409, **known)
     if status in _BY_STATUS:
         kind, hint = _BY_STATUS[status]
+        if status == 404 and "handle" in (detail or "").lower():
+            hint = "`client.models.list()` names the models of this server."
         return kind(message, status=status, hint=hint, **known)
     if status >= 500:
         return errors.ServerError(message, status=status, accepted=None, **known)

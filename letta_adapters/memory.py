@@ -1,4 +1,4 @@
-"""What this process remembers of requests that went wrong, so that asking again does the right thing."""
+"""What this process remembers: requests that went wrong, so that asking again does the right thing, and agents."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ class TurnMemory:
     def __init__(self, *, limit: int = 10_000) -> None:
         self._failures: _Bounded[int] = _Bounded(limit)
         self._lost: _Bounded[LostTurn] = _Bounded(limit)
+        self._agents: _Bounded[str] = _Bounded(limit)
         self._mutex = threading.Lock()
 
     def attempt(self, request: Request) -> int:
@@ -66,6 +67,16 @@ class TurnMemory:
         """Remember that an attempt failed and left nothing."""
         with self._mutex:
             self._failures[request] = max(attempt, self._failures.get(request, 0))
+
+    def agent_of(self, conversation: Request) -> str | None:
+        """The agent of a conversation, if it was asked for before."""
+        with self._mutex:
+            return self._agents.get(conversation)
+
+    def keep_agent(self, conversation: Request, agent_id: str) -> None:
+        """Remember the agent of a conversation; it never changes."""
+        with self._mutex:
+            self._agents[conversation] = agent_id
 
     def lost(self, request: Request, turn: LostTurn) -> None:
         """Remember a turn whose end was not seen."""

@@ -1,6 +1,6 @@
 """The planner: what of a transcript the server does not have yet, as one request. Pure, no I/O.
 
-`plan` works by rules, each a small function below, numbered as in `docs/planner.md`:
+`plan` works by rules, each a small function below, numbered:
 
 1. anchor and tail: what follows the last answer of this agent (pinned: of this conversation) is new;
 2. tool results: one approval message, first, that answers every pending call;
@@ -24,7 +24,7 @@ from typing import Literal
 
 from letta_adapters.identity import Item, with_otids
 from letta_adapters.tail import Tail, answers, item, said
-from letta_adapters.transcript import Anchor, AssistantEntry, Entry, SystemEntry, ToolEntry
+from letta_adapters.transcript import Anchor, AssistantEntry, Entry, HumanEntry, SystemEntry, ToolEntry
 from letta_adapters.wire import InputMessage
 
 __all__ = ["Held", "Plan", "SystemPolicy", "Target", "plan"]
@@ -129,8 +129,8 @@ def plan(
         held: What the conversation holds, when a plan asked for it.
 
     Raises:
-        ValueError: There is nothing to send: an empty transcript, only system messages, or nothing after the last
-            answer.
+        ValueError: There is nothing to send: an empty transcript, only system messages, an empty human message, or
+            nothing after the last answer.
     """
     _check_something_is_said(transcript)
     anchor_index = _find_anchor(transcript, target)
@@ -140,6 +140,7 @@ def plan(
     leading = _leading_system(transcript)
     start = max(boundary + 1 if boundary is not None else 0, leading)
     tail = list(enumerate(transcript[start:]))
+    _check_nothing_is_empty(tail, start)
     reasons = [_tell_anchor(anchor, boundary, target)]
 
     answered = transcript[boundary] if boundary is not None else None
@@ -157,12 +158,8 @@ def plan(
             "There is nothing new to send: the transcript ends with the agent's own answer. "
             "Add a human message or a tool result after it."
         )
-    if anchor is not None:
-        conversation_id = anchor.conversation_id if not target.pinned else target.conversation_id
-    else:
-        conversation_id = target.conversation_id
     result = Plan(
-        conversation_id=conversation_id,
+        conversation_id=target.conversation_id or (anchor.conversation_id if anchor else None),
         agent_id=target.agent_id,
         items=tuple(items),
         anchor_message_id=anchor.message_id if anchor else None,
@@ -180,6 +177,12 @@ def _check_something_is_said(transcript: Sequence[Entry]) -> None:
         raise ValueError("The list of messages is empty; there is nothing to send.")
     if all(isinstance(entry, SystemEntry) for entry in transcript):
         raise ValueError("There are only system messages; add a human message to answer.")
+
+
+def _check_nothing_is_empty(tail: Tail, start: int) -> None:
+    for position, entry in tail:
+        if isinstance(entry, HumanEntry) and not entry.content:
+            raise ValueError(f"Message {start + position} (human) is empty; a Letta server refuses that.")
 
 
 # Rule 1: anchor and tail.

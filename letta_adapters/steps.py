@@ -55,9 +55,10 @@ class Read:
 
 @dataclass(frozen=True, kw_only=True)
 class Wait:
-    """Wait and tell `waited`."""
+    """Wait and tell `waited`; `reason` is for the log."""
 
     seconds: float
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)

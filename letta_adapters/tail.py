@@ -99,7 +99,7 @@ def said(tail: Tail, answered: Entry | None, pending: Sequence[str], *, keep_sys
                     continue
                 items.append(_foreign_result(position, entry, names.get(entry.tool_call_id)))
             case SystemEntry():
-                if keep_system:
+                if keep_system and entry.text:
                     items.append(item("system", entry.text, position, entry.id))
             case _:
                 assert_never(entry)

@@ -245,9 +245,10 @@ class Turn:
         self._state = state
         return Open(request=request)
 
-    def _wait(self, seconds: float, then: Open) -> Wait:
+    def _wait(self, reason: str, seconds: float | None, then: Open) -> Wait:
+        """Wait so long, or as long as the number of failures asks for."""
         self._next = then
-        return Wait(seconds=seconds)
+        return Wait(seconds=retry.backoff(self._failures) if seconds is None else seconds, reason=reason)
 
     # The way it goes when nothing is wrong.
 
@@ -320,20 +321,20 @@ class Turn:
         self._failures += 1
         if not self._background or self._stream.unnumbered or self._failures > self._policy.max_retries:
             return self._interrupted(reason)
-        return self._wait(retry.backoff(self._failures) if delay is None else delay, self._open(self._resume()))
+        return self._wait(reason, delay, self._open(self._resume()))
 
     def _again(self, error: LettaError, *, delay: float | None = None) -> Step:
         """The request was not taken: send it again, or give up with `error`."""
         self._failures += 1
         if self._failures > self._policy.max_retries:
             return self._fail(error)
-        return self._wait(retry.backoff(self._failures) if delay is None else delay, self._open(self._send()))
+        return self._wait(error.message, delay, self._open(self._send()))
 
     def _confirm_again(self, reason: str) -> Step:
         self._failures += 1
         if self._failures > self._policy.max_retries:
             return self._interrupted(reason)
-        return self._wait(retry.backoff(self._failures), self._open(self._confirm(), _State.CONFIRMING))
+        return self._wait(reason, None, self._open(self._confirm(), _State.CONFIRMING))
 
     def _refused(self, body: bytes, *, cut: bool = False) -> Step:
         error = error_from_response(
@@ -375,7 +376,7 @@ class Turn:
         self._busy_waited += delay
         if self._busy_waited > self._policy.busy_timeout:
             return self._fail(error)
-        return self._wait(delay, self._open(self._resume()))
+        return self._wait(error.message, delay, self._open(self._resume()))
 
     def _interrupted(self, reason: str) -> Failed:
         error = TurnInterrupted(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, closing
-from typing import Any, cast
+from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
@@ -69,7 +69,9 @@ class ChatLetta(BaseChatModel):
         ```
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, populate_by_name=True, extra="forbid")
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True, populate_by_name=True, extra="forbid", use_attribute_docstrings=True
+    )
 
     agent_id: str | None = Field(default_factory=from_env("LETTA_AGENT_ID", default=None))
     """The agent; needed in followed mode and for `conversation_id="default"`. Else `LETTA_AGENT_ID`."""
@@ -130,7 +132,7 @@ class ChatLetta(BaseChatModel):
 
     @model_validator(mode="after")
     def _check_target(self) -> Self:
-        self._target({})
+        self._target()
         Settings.resolve(self.base_url, self.api_key)
         return self
 
@@ -142,10 +144,11 @@ class ChatLetta(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        with closing(deliver(self._client(kwargs), self._flow(messages, kwargs))) as events:
+        model = self._with(kwargs)
+        with closing(deliver(model.client, model._flow(messages, kwargs))) as events:
             for event in events:
                 if isinstance(event, Delivered):
-                    return self._result(event, kwargs)
+                    return model._result(event)
         raise AssertionError("a delivery ends with what was delivered")
 
     @override
@@ -156,10 +159,11 @@ class ChatLetta(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        async with aclosing(adeliver(self._async_client(kwargs), self._flow(messages, kwargs))) as events:
+        model = self._with(kwargs)
+        async with aclosing(adeliver(model.async_client, model._flow(messages, kwargs))) as events:
             async for event in events:
                 if isinstance(event, Delivered):
-                    return self._result(event, kwargs)
+                    return model._result(event)
         raise AssertionError("a delivery ends with what was delivered")
 
     @override
@@ -170,10 +174,10 @@ class ChatLetta(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        chunks = Chunks()
-        with closing(deliver(self._client(kwargs), self._flow(messages, kwargs))) as events:
+        model, chunks = self._with(kwargs), Chunks()
+        with closing(deliver(model.client, model._flow(messages, kwargs))) as events:
             for event in events:
-                if chunk := self._chunk(chunks, event, kwargs):
+                if chunk := model._chunk(chunks, event):
                     yield chunk
 
     @override
@@ -184,10 +188,10 @@ class ChatLetta(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        chunks = Chunks()
-        async with aclosing(adeliver(self._async_client(kwargs), self._flow(messages, kwargs))) as events:
+        model, chunks = self._with(kwargs), Chunks()
+        async with aclosing(adeliver(model.async_client, model._flow(messages, kwargs))) as events:
             async for event in events:
-                if chunk := self._chunk(chunks, event, kwargs):
+                if chunk := model._chunk(chunks, event):
                     yield chunk
 
     @override
@@ -215,12 +219,12 @@ class ChatLetta(BaseChatModel):
     @property
     def client(self) -> LettaClient:
         """The client that this model uses for blocking calls."""
-        return self._client({})
+        return self._clients.blocking(self._connection())
 
     @property
     def async_client(self) -> AsyncLettaClient:
         """The client that this model uses for asynchronous calls."""
-        return self._async_client({})
+        return self._clients.asynchronous(self._connection())
 
     @property
     @override
@@ -233,7 +237,7 @@ class ChatLetta(BaseChatModel):
         return {
             "agent_id": self.agent_id,
             "conversation_id": self.conversation_id,
-            "base_url": Settings.resolve(self.base_url).base_url,
+            "base_url": self.client.base_url,
             "override_model": self.override_model,
         }
 
@@ -241,66 +245,63 @@ class ChatLetta(BaseChatModel):
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)
         params["ls_provider"] = "letta"
-        params["ls_model_name"] = self._model_name(kwargs)
+        params["ls_model_name"] = self._with(kwargs)._model_name
         return params
+
+    def _with(self, kwargs: dict[str, Any]) -> ChatLetta:
+        """This model with the fields that a call overrides, checked like those of a new one."""
+        fields = type(self).model_fields.keys()
+        overrides = {name: value for name, value in kwargs.items() if name in fields}
+        if not overrides:
+            return self
+        model = type(self)(**{**{name: getattr(self, name) for name in fields}, **overrides})
+        model._clients = self._clients
+        return model
 
     def _flow(self, messages: Sequence[BaseMessage], kwargs: dict[str, Any]) -> Flow:
         for name in kwargs.keys() - type(self).model_fields.keys() - _FRAMEWORK_KWARGS - {"tools"}:
             _LOG.warning("ChatLetta ignores the argument %r.", name)
         return delivery(
             from_langchain(messages),
-            self._target(kwargs),
-            server=Settings.resolve(kwargs.get("base_url", self.base_url)).base_url,
-            system_policy=kwargs.get("system_messages", self.system_messages),
-            options=self._options(kwargs),
-            busy_timeout=kwargs.get("busy_timeout", self.busy_timeout),
+            self._target(),
+            server=self.client.base_url,
+            system_policy=self.system_messages,
+            options=self._options(kwargs.get("tools") or ()),
+            busy_timeout=self.busy_timeout,
         )
 
-    def _client(self, kwargs: dict[str, Any]) -> LettaClient:
-        return self._clients.blocking(self._connection(kwargs))
+    def _connection(self) -> Connection:
+        return Connection(**{name: getattr(self, name) for name in _CONNECTION})
 
-    def _async_client(self, kwargs: dict[str, Any]) -> AsyncLettaClient:
-        return self._clients.asynchronous(self._connection(kwargs))
-
-    def _connection(self, kwargs: dict[str, Any]) -> Connection:
-        given = {name: kwargs.get(name, getattr(self, name)) for name in _CONNECTION}
-        if isinstance(given["api_key"], str):
-            given["api_key"] = SecretStr(given["api_key"])
-        return Connection(**given)
-
-    def _target(self, kwargs: dict[str, Any]) -> Target:
-        agent_id: str | None = kwargs.get("agent_id", self.agent_id)
-        conversation_id: str | None = kwargs.get("conversation_id", self.conversation_id)
-        if agent_id is None and conversation_id is None:
+    def _target(self) -> Target:
+        if self.agent_id is None and self.conversation_id is None:
             raise ValueError(
                 "Pass `agent_id` (or set LETTA_AGENT_ID) to start conversations with an agent, "
                 "or `conversation_id` to go on with one."
             )
-        if agent_id is not None:
-            check_agent_id(agent_id)
-        if conversation_id is not None:
-            check_conversation_id(conversation_id, agent_id)
-        return Target(agent_id=agent_id, conversation_id=conversation_id)
+        if self.agent_id is not None:
+            check_agent_id(self.agent_id)
+        if self.conversation_id is not None:
+            check_conversation_id(self.conversation_id, self.agent_id)
+        return Target(agent_id=self.agent_id, conversation_id=self.conversation_id)
 
-    def _options(self, kwargs: dict[str, Any]) -> TurnOptions:
-        given = {name: kwargs.get(name, getattr(self, name)) for name in _OPTIONS}
-        return TurnOptions(client_tools=client_tools_from_openai(kwargs.get("tools") or ()), **given)
+    def _options(self, tools: Sequence[dict[str, Any]]) -> TurnOptions:
+        return TurnOptions(
+            client_tools=client_tools_from_openai(tools), **{name: getattr(self, name) for name in _OPTIONS}
+        )
 
-    def _model_name(self, kwargs: dict[str, Any]) -> str:
+    @property
+    def _model_name(self) -> str:
         """The name to report: the agent's, since which model it uses is its own matter."""
-        target = self._target(kwargs)
-        model = kwargs.get("override_model", self.override_model)
-        return cast("str", model or f"letta/{target.agent_id or target.conversation_id}")
+        return self.override_model or f"letta/{self.agent_id or self.conversation_id}"
 
-    def _result(self, delivered: Delivered, kwargs: dict[str, Any]) -> ChatResult:
-        message = message_from(delivered, model_name=self._model_name(kwargs))
+    def _result(self, delivered: Delivered) -> ChatResult:
+        message = message_from(delivered, model_name=self._model_name)
         return ChatResult(generations=[ChatGeneration(message=message)])
 
-    def _chunk(
-        self, chunks: Chunks, event: TurnEvent | Delivered, kwargs: dict[str, Any]
-    ) -> ChatGenerationChunk | None:
+    def _chunk(self, chunks: Chunks, event: TurnEvent | Delivered) -> ChatGenerationChunk | None:
         if isinstance(event, Delivered):
-            return ChatGenerationChunk(message=chunks.last(event, model_name=self._model_name(kwargs)))
+            return ChatGenerationChunk(message=chunks.last(event, model_name=self._model_name))
         message = chunks.from_event(event)
         return ChatGenerationChunk(message=message) if message is not None else None
 

@@ -61,7 +61,7 @@ def _entry(message: BaseMessage, position: int) -> Entry:
         case ToolMessage():
             return ToolEntry(
                 tool_call_id=message.tool_call_id,
-                content=_content(message, position),
+                content=_result(message, position),
                 status=message.status,
                 name=message.name,
                 id=message.id,
@@ -118,6 +118,22 @@ def _content(message: BaseMessage, position: int) -> Content:
         _part(block, f"part {number} of message {position} ({message.type})")
         for number, block in enumerate(message.content_blocks)
     )
+
+
+def _result(message: ToolMessage, position: int) -> Content:
+    """What a tool gave back; a list that is no content is told as JSON.
+
+    A result without any text or image breaks a self-hosted server's conversation for good (measured), so an empty one
+    is told as an empty string or an empty list.
+    """
+    if isinstance(message.content, str):
+        return message.content
+    if not all((isinstance(block, dict) and "type" in block) or isinstance(block, str) for block in message.content):
+        return json.dumps(message.content, ensure_ascii=False)
+    parts = _content(message, position)
+    if any(not isinstance(part, TextContent) or part.text for part in parts if not isinstance(part, str)):
+        return parts
+    return "" if parts else "[]"
 
 
 def _part(block: ContentBlock, where: str) -> TextContent | ImageContent:

@@ -6,12 +6,20 @@ A client and its resources refer to a sender, never to each other, so that dropp
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    Retrying,
+    before_sleep_log,
+    retry_if_exception,
+    stop_after_attempt,
+)
 
 from letta_adapters import retry
 from letta_adapters.client.endpoints import Endpoint, PreparedTurn
@@ -27,6 +35,8 @@ from letta_adapters.turn import Turn
 __all__ = ["AsyncSender", "BlockingSender"]
 
 T = TypeVar("T")
+
+_LOG = logging.getLogger("letta_adapters")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +145,7 @@ class BlockingSender(_Sender):
             stop=stop_after_attempt(self.policy.max_retries + 1),
             wait=_delay,
             sleep=self._sleep,
+            before_sleep=before_sleep_log(_LOG, logging.INFO),
             reraise=True,
         )
         try:
@@ -197,6 +208,7 @@ class AsyncSender(_Sender):
             stop=stop_after_attempt(self.policy.max_retries + 1),
             wait=_delay,
             sleep=self._sleep,
+            before_sleep=before_sleep_log(_LOG, logging.INFO),
             reraise=True,
         )
         try:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import httpx
 from pydantic import SecretStr
 
+from letta_adapters.errors import AuthenticationError
+
 __all__ = ["CLOUD_URL", "Settings"]
 
 CLOUD_URL = "https://api.letta.com"
@@ -42,8 +44,20 @@ class Settings:
         """
         environ = os.environ if environ is None else environ
         url = base_url or environ.get("LETTA_BASE_URL") or CLOUD_URL
-        key = api_key or environ.get("LETTA_API_KEY") or ""
-        return cls(base_url=_checked_url(url), api_key=_checked_key(key))
+        key = _checked_key(api_key or environ.get("LETTA_API_KEY") or "")
+        return cls(base_url=_checked_url(url), api_key=key)
+
+    def check_key(self) -> None:
+        """Raise `AuthenticationError` before anything is sent to Letta Cloud without a key.
+
+        Whoever forgot to name a server of their own should not find out from somebody else's.
+        """
+        if self.base_url == CLOUD_URL and self.api_key is None:
+            raise AuthenticationError(
+                "There is no key for Letta Cloud, so nothing was sent.",
+                status=401,
+                hint="Pass `api_key` (LETTA_API_KEY), or `base_url` (LETTA_BASE_URL) for a server of your own.",
+            )
 
     @property
     def headers(self) -> dict[str, str]:

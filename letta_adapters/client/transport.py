@@ -77,6 +77,7 @@ class HTTPTransport:
 
     def open(self, request: Request, *, idle_timeout: float) -> HTTPResponse:
         """Send a request and give the answer once its headers are here."""
+        self._settings.check_key()
         try:
             prepared = self._client.build_request(
                 request.method,
@@ -175,6 +176,7 @@ class AsyncHTTPTransport:
 
     async def open(self, request: Request, *, idle_timeout: float) -> AsyncHTTPResponse:
         """Send a request and give the answer once its headers are here."""
+        self._settings.check_key()
         client = await self._client()
         try:
             prepared = client.build_request(

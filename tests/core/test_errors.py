@@ -31,7 +31,7 @@ def test_every_error_survives_pickling_and_copying(kind: type[errors.LettaError]
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_error_says_what_happened_why_what_to_do_and_where(kind: type[errors.LettaError]) -> None:
-    assert str(_make(kind)) == "It broke. The server says: cause Mend it. (run_id=run-1)"
+    assert str(_make(kind)) == "It broke. The server says: cause. Mend it. (run_id=run-1)"
 
 
 def test_the_tree_in_the_docstring_is_the_tree_of_the_classes() -> None:

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from letta_adapters import LettaClient
 from letta_adapters.client.settings import CLOUD_URL, Settings
-from letta_adapters.errors import LettaError
+from letta_adapters.errors import AuthenticationError, LettaError
 
 KEY = "sk-very-secret"
 
@@ -23,14 +23,31 @@ def test_an_argument_wins_over_the_environment_and_the_environment_over_the_defa
     environ = {"LETTA_BASE_URL": "http://env:1", "LETTA_API_KEY": "env-key"}
     assert Settings.resolve("http://arg:1", "arg-key", environ=environ).base_url == "http://arg:1"
     assert Settings.resolve(environ=environ).base_url == "http://env:1"
-    assert Settings.resolve(environ={}).base_url == CLOUD_URL
+    assert Settings.resolve(None, "key", environ={}).base_url == CLOUD_URL
     assert Settings.resolve(None, "arg-key", environ=environ).headers == {"authorization": "Bearer arg-key"}
     assert Settings.resolve(environ=environ).headers == {"authorization": "Bearer env-key"}
 
 
 @pytest.mark.parametrize("key", [None, "", SecretStr("")])
 def test_without_a_key_nothing_authenticates(key: str | SecretStr | None) -> None:
-    assert Settings.resolve(None, key, environ={"LETTA_API_KEY": ""}).headers == {}
+    assert Settings.resolve("http://host", key, environ={"LETTA_API_KEY": ""}).headers == {}
+
+
+def test_without_a_key_nothing_is_sent_to_letta_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LETTA_BASE_URL", raising=False)
+    monkeypatch.delenv("LETTA_API_KEY", raising=False)
+    sent: list[httpx.Request] = []
+
+    def keep(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(401)
+
+    with httpx.Client(transport=httpx.MockTransport(keep)) as http:
+        with pytest.raises(AuthenticationError, match="LETTA_BASE_URL"):
+            LettaClient(http_client=http).agents.retrieve("agent-1")
+        with pytest.raises(AuthenticationError, match="LETTA_BASE_URL"):
+            LettaClient(http_client=http).conversations.messages.create("conv-1", input="x").result()
+    assert sent == []
 
 
 def test_the_environment_of_the_process_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
+from langchain_letta import ChatLetta
 from langchain_letta.messages import from_langchain
 from letta_adapters.transcript import (
     Anchor,
@@ -166,3 +167,26 @@ def test_a_picture_in_a_system_message_is_refused() -> None:
 
 def test_an_anchor_survives_its_metadata() -> None:
     assert Anchor.from_metadata(ANCHOR.to_metadata()) == ANCHOR
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ([], "[]"),
+        ([{"type": "text", "text": ""}], ""),
+        ("", ""),
+        ([{"city": "Oslo"}], '[{"city": "Oslo"}]'),
+    ],
+    ids=["empty list", "empty text", "empty", "data"],
+)
+def test_a_result_is_never_sent_as_parts_without_anything_in_them(content: Any, told: str) -> None:
+    # Measured: a real server stores such a result and then fails every later turn of the conversation.
+    (entry,) = from_langchain([ToolMessage(content=content, tool_call_id="call-1")])
+    assert isinstance(entry, ToolEntry)
+    assert entry.content == told
+
+
+def test_an_overridden_field_is_checked_like_a_given_one() -> None:
+    model = ChatLetta(agent_id="agent-1", base_url="http://letta.test")
+    with pytest.raises(ValueError, match="timeout"):
+        model.invoke("x", timeout="soon")

@@ -86,7 +86,9 @@ def test_naming_the_agent_of_a_conversation_changes_nothing() -> None:
     )
 
 
-@given(st.lists(st.tuples(st.text(max_size=5), st.sampled_from([None, "h1", "h2"])), min_size=1, max_size=6))
+@given(
+    st.lists(st.tuples(st.text(min_size=1, max_size=5), st.sampled_from([None, "h1", "h2"])), min_size=1, max_size=6)
+)
 def test_no_two_messages_of_a_request_share_an_otid(said: list[tuple[str, str | None]]) -> None:
     made = made_otids([human(text, id=id) for text, id in said])
     assert len(set(made)) == len(made)

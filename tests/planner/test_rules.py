@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from letta_adapters.planner import Held, Target, plan
-from letta_adapters.transcript import HumanEntry
+from letta_adapters.transcript import Content, HumanEntry
 from letta_adapters.wire import Base64Image, ImageContent, TextContent
 from tests.planner.dialogue import (
     AGENT,
@@ -216,6 +216,12 @@ def test_the_ignore_policy_sends_no_system_text_at_all() -> None:
 def test_an_empty_transcript_is_refused() -> None:
     with pytest.raises(ValueError, match="list of messages is empty"):
         plan([], FOLLOWED)
+
+
+@pytest.mark.parametrize("content", ["", ()], ids=["text", "parts"])
+def test_an_empty_new_message_is_refused_with_its_position(content: Content) -> None:
+    with pytest.raises(ValueError, match=r"Message 3 \(human\) is empty"):
+        plan([system("s"), human("a"), ours("b"), HumanEntry(content=content)], FOLLOWED)
 
 
 def test_system_messages_alone_are_refused() -> None:
