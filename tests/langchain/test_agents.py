@@ -11,7 +11,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.tools import ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -277,11 +276,12 @@ def test_a_pinned_model_runs_an_agent(pinned: ChatLetta, conversation_id: str, r
 
 
 def test_a_tool_that_finds_nothing_does_not_break_the_conversation(model: ChatLetta) -> None:
+    @tool
     def search() -> list[str]:
         """Search."""
         return []
 
-    agent = create_agent(model, [search], checkpointer=InMemorySaver())
+    agent = agent_of(model, [search], checkpointer=InMemorySaver())
     config = thread()
     assert agent.invoke(asked("[[call search]]"), config)["messages"][-1].text == "The tools answered: []"
     assert agent.invoke(asked("hello"), config)["messages"][-1].text == "You said: hello"
