@@ -23,6 +23,7 @@ __all__ = [
     "invalid_argument",
     "model_failure",
     "no_active_runs",
+    "no_text",
     "not_found",
     "redis_missing",
     "run_not_found",
@@ -111,6 +112,14 @@ def handle_not_found(handle: str) -> ApiError:
 def invalid(detail: str) -> ApiError:
     """Make the 400 of a plain `ValueError` inside the server."""
     return ApiError(400, {"detail": detail})
+
+
+def no_text(model: str, field: str) -> ApiError:
+    """Make the 400 of a tool's result that has neither text nor image: the server cannot show it again."""
+    problem = "Input should be a valid string [type=string_type, input_value=None, input_type=NoneType]"
+    link = "https://errors.pydantic.dev/2.11/v/string_type"
+    text = f"1 validation error for {model}\n{field}\n  {problem}\n    For further information visit {link}"
+    return invalid(text)
 
 
 def invalid_argument(message: str) -> ApiError:

@@ -90,11 +90,11 @@ def event_stream(frames: AsyncIterator[str]) -> StreamingResponse:
     return StreamingResponse(frames, media_type="text/event-stream")
 
 
-def page_of(request: Request, *, order: str = "desc") -> Page:
+def page_of(request: Request, *, order: str = "desc", limit: int = 100) -> Page:
     """Read which part of a list is asked for."""
     query = request.query_params
     return Page(
-        limit=int(query.get("limit", 100)),
+        limit=int(query.get("limit", limit)),
         before=query.get("before"),
         after=query.get("after"),
         descending=query.get("order", order) == "desc",

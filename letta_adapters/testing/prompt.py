@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from letta_adapters.testing.errors import no_text
 from letta_adapters.testing.messages import StoredMessage, ToolCall, clipped, plain_text
 from letta_adapters.testing.state import Agent
 
@@ -27,7 +28,11 @@ def function_tools(agent: Agent, client_tools: Sequence[dict[str, Any]]) -> list
 
 
 def chat_messages(messages: Sequence[StoredMessage], *, override_system: str | None, cap: int) -> list[ChatMessage]:
-    """Turn stored messages into the chat that the model gets."""
+    """Turn stored messages into the chat that the model gets.
+
+    Raises:
+        ApiError: a client's result has no text and no image.
+    """
     chat: list[ChatMessage] = []
     seen: set[str] = set()
     for message in _with_joined_calls(messages):
@@ -35,8 +40,10 @@ def chat_messages(messages: Sequence[StoredMessage], *, override_system: str | N
             for result in message.tool_returns:
                 if result.tool_call_id not in seen:
                     seen.add(result.tool_call_id)
-                    content = clipped(plain_text(result.response), cap)
-                    chat.append({"role": "tool", "content": content, "tool_call_id": result.tool_call_id})
+                    content = plain_text(result.response)
+                    if isinstance(result.response, list) and not content:
+                        raise no_text("ToolMessage", "content")
+                    chat.append({"role": "tool", "content": clipped(content, cap), "tool_call_id": result.tool_call_id})
         elif not message.is_approval_response:
             chat.append(_chat_message(message))
     if override_system is not None and chat and chat[0]["role"] == "system":

@@ -10,6 +10,7 @@ from letta_adapters.testing.compaction import compact
 from letta_adapters.testing.engine import Engine
 from letta_adapters.testing.errors import PendingApproval, unprocessable
 from letta_adapters.testing.http import body_of, checked_id, event_stream, json_of, page_of
+from letta_adapters.testing.paging import part_of
 from letta_adapters.testing.resources import agent_from, agent_json, change_agent, tool_json
 from letta_adapters.testing.rows import rows_of_all
 from letta_adapters.testing.server_tools import parse_tool
@@ -61,8 +62,15 @@ class AgentRoutes:
         return JSONResponse(agent_json(agent))
 
     async def _list(self, request: Request) -> Response:
-        agents = [agent_json(agent) for agent in reversed(self._store.agents.values())]
-        return JSONResponse(agents[: int(request.query_params.get("limit", 50))])
+        page = page_of(request, limit=50)
+        tags = set(request.query_params.getlist("tags"))
+        agents = part_of(
+            list(self._store.agents.values()),
+            page,
+            after_is_newer=not page.descending,
+            where=lambda agent: not tags or not tags.isdisjoint(agent.tags),
+        )
+        return JSONResponse([agent_json(agent) for agent in agents])
 
     async def _retrieve(self, request: Request) -> Response:
         return JSONResponse(agent_json(self._agent(request)))
@@ -104,7 +112,15 @@ class AgentRoutes:
         return JSONResponse(tool_json(tool))
 
     async def _list_tools(self, request: Request) -> Response:
-        return JSONResponse([tool_json(tool) for tool in self._store.tools.values()])
+        page = page_of(request, limit=50)
+        names = request.query_params.getlist("names")
+        tools = part_of(
+            list(self._store.tools.values()),
+            page,
+            after_is_newer=not page.descending,
+            where=lambda tool: not names or tool.name in names,
+        )
+        return JSONResponse([tool_json(tool) for tool in tools])
 
     async def _list_models(self, request: Request) -> Response:
         return JSONResponse([{"handle": handle, "name": handle.partition("/")[2]} for handle in self._engine.handles])

@@ -96,8 +96,8 @@ class ConversationRoutes:
         if query.get("order", "desc") == "desc":
             found.reverse()
         if query.get("after"):
-            ids = [c.id for c in found]
-            found = found[ids.index(query["after"]) + 1 :] if query["after"] in ids else found
+            cursor = self._store.conversation(query["after"])  # an unknown one is not found, unlike in other lists
+            found = found[found.index(cursor) + 1 :] if cursor in found else found
         return JSONResponse([conversation_json(c) for c in found[: int(query.get("limit", 50))]])
 
     async def _retrieve(self, request: Request) -> Response:

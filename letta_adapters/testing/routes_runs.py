@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from letta_adapters.testing.engine import Engine
-from letta_adapters.testing.http import body_of, event_stream
+from letta_adapters.testing.errors import not_found
+from letta_adapters.testing.http import body_of, event_stream, page_of
+from letta_adapters.testing.paging import part_of
 from letta_adapters.testing.resources import step_json
 from letta_adapters.testing.rows import rows_of_all
+from letta_adapters.testing.runs import Run
 from letta_adapters.testing.turn_request import StreamRequest
 
 __all__ = ["RunRoutes"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Step:
+    id: str
 
 
 class RunRoutes:
@@ -36,17 +46,19 @@ class RunRoutes:
 
     async def _list(self, request: Request) -> Response:
         query = request.query_params
-        runs = list(self._engine.runs.values())
-        for name in ("agent_id", "conversation_id", "stop_reason"):
-            if name in query:
-                runs = [run for run in runs if getattr(run, name) == query[name]]
-        if query.get("active") == "true":
-            runs = [run for run in runs if run.active]
-        if query.getlist("statuses"):
-            runs = [run for run in runs if run.status in query.getlist("statuses")]
-        if query.get("order", "desc") == "desc":
-            runs.reverse()
-        return JSONResponse([run.as_json() for run in runs[: int(query.get("limit", 100))]])
+        page = page_of(request)
+        given = [name for name in ("agent_id", "conversation_id", "stop_reason") if name in query]
+        active = query.get("active") == "true"
+        statuses = query.getlist("statuses")
+
+        def wanted(run: Run) -> bool:
+            if any(getattr(run, name) != query[name] for name in given):
+                return False
+            return (run.active or not active) and (not statuses or run.status in statuses)
+
+        # The server's cursors of runs point against the order: behind the newest run there is nothing.
+        runs = part_of(list(self._engine.runs.values()), page, after_is_newer=page.descending, where=wanted)
+        return JSONResponse([run.as_json() for run in runs])
 
     async def _list_active(self, request: Request) -> Response:
         runs = [run for run in reversed(self._engine.runs.values()) if run.active]
@@ -58,10 +70,14 @@ class RunRoutes:
 
     async def _messages(self, request: Request) -> Response:
         run = self._engine.run(request.path_params["run_id"])
-        stored = list(self._engine.store.of_run(run.id))
-        if request.query_params.get("order", "asc") == "desc":
-            stored.reverse()
-        stored = stored[: int(request.query_params.get("limit", 100))]
+        page = page_of(request, order="asc")
+        messages = self._engine.store.messages
+        for cursor in (page.after, page.before):
+            if cursor and cursor not in messages:
+                raise not_found(f"No message found with id '{cursor}' for agent 'None'.")
+        stored = part_of(
+            list(messages.values()), page, after_is_newer=True, where=lambda message: message.run_id == run.id
+        )
         return JSONResponse(rows_of_all(stored, types=run.request_config["include_return_message_types"]))
 
     async def _usage(self, request: Request) -> Response:
@@ -78,8 +94,13 @@ class RunRoutes:
 
     async def _steps(self, request: Request) -> Response:
         run = self._engine.run(request.path_params["run_id"])
-        steps = [step_json(run, step_id) for step_id in run.step_ids]
-        return JSONResponse(steps if request.query_params.get("order") == "asc" else steps[::-1])
+        page = page_of(request)
+        for cursor in (page.after, page.before):
+            if cursor and cursor not in run.step_ids:
+                raise not_found(f"No Step found with id {cursor}")
+        steps = [_Step(id=step_id) for step_id in run.step_ids]
+        chosen = part_of(steps, page, after_is_newer=not page.descending)
+        return JSONResponse([step_json(run, step.id) for step in chosen])
 
     async def _stream(self, request: Request) -> Response:
         run = self._engine.run(request.path_params["run_id"])

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from letta_adapters.testing.errors import no_text
 from letta_adapters.testing.messages import Denial, StoredMessage, ToolCall, ToolReturn, numbered_otid, plain_text
 
 __all__ = ["call_json", "row", "rows_of", "rows_of_all"]
@@ -128,7 +129,10 @@ def _answer_json(answer: ToolReturn | Denial) -> Row:
 def _tool_return_row(message: StoredMessage) -> Row:
     returns = [_return_json(result) for result in message.tool_returns]
     first = {name: value for name, value in returns[0].items() if name != "type"}
-    first["tool_return"] = plain_text(first["tool_return"])
+    text = plain_text(first["tool_return"])
+    if isinstance(first["tool_return"], list) and not text:
+        raise no_text("ToolReturnMessage", "tool_return")
+    first["tool_return"] = text
     return row(message, "tool_return_message", numbered_otid(message.id, 0), **first, tool_returns=returns)
 
 
@@ -139,7 +143,7 @@ def _return_json(result: ToolReturn, *, parts_as_text: bool = False) -> Row:
         shown: Any = str(packed["message"])
         status = "success" if packed["status"] == "OK" else "error"
     else:
-        shown = plain_text(result.response) if parts_as_text else result.response
+        shown = (plain_text(result.response) or "[Multi-modal content]") if parts_as_text else result.response
         status = "success"
     return {
         "type": "tool",

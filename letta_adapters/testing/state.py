@@ -112,7 +112,7 @@ class Agent:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """Which part of a list is asked for; cursors are chronological whatever the order."""
+    """Which part of a list is asked for; for messages cursors are chronological whatever the order."""
 
     limit: int
     before: str | None = None

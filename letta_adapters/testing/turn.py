@@ -94,7 +94,7 @@ class Turn:
             await self._play()
             await self._send(stop_reason(self._stop), always=True)
             await self._send(self._usage(), always=True)
-            run.finish(self._stop)
+            run.finish(self._stop, status="completed")
             run.send(DONE, last=True)
         except _Cancelled as cancelled:
             self._end_cancelled(cancelled.frame)
@@ -178,7 +178,12 @@ class Turn:
             # Where it streams tokens, the server echoes results only if it ran a tool itself.
             ran = any(isinstance(answer, Denial) and answer.approve for answer in messages[-1].approvals)
             if not self._streams_tokens or ran or _other_half(messages) is not None:
-                await self._send_rows(step.new)
+                try:
+                    await self._send_rows(step.new)
+                except ApiError:
+                    if not self._streams:
+                        raise
+                    return "error"  # nothing more: the server swallows that it cannot show the results
             return step.stop
         if self._run.status == "cancelled":
             raise _Cancelled

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.contract.build import ADD, CLIENT_TOOLS, PIXEL, answers, result, user
-from tests.contract.wire import Wire, id_before
+from tests.contract.wire import Json, Wire, id_before
 
 CALL = '[[call add {"a": 1, "b": 2}]]'
 TWO_CALLS = '[[call add {"a": 1}]] [[call multiply {"a": 2}]]'
@@ -152,6 +152,42 @@ def test_an_image_in_a_result_is_omitted_for_the_model(wire: Wire, conversation_
     assert turn.text.splitlines()[-1] == "tool: seen [Image omitted]"
     (returned,) = wire.stored(conversation_id)[3]["tool_returns"]
     assert [part["type"] for part in returned["tool_return"]] == ["text", "image"]
+
+
+NO_RESULT = "1 validation error for {}\n{}\n  Input should be a valid string"
+
+
+@pytest.mark.parametrize("value", [[], [{"type": "text", "text": ""}]])
+@pytest.mark.parametrize("options", [{}, {"stream_tokens": True}])
+def test_a_result_of_no_parts_is_taken_and_breaks_the_conversation(
+    wire: Wire, conversation_id: str, value: list[Json], options: dict[str, bool]
+) -> None:
+    call = wire.post(conversation_id, user(CALL), client_tools=CLIENT_TOOLS).call_id
+    turn = wire.post(conversation_id, answers(result(call, value)), client_tools=CLIENT_TOOLS, **options)
+    # Only a stream of tokens says what is wrong.
+    assert turn.types == ["stop_reason", "error_message" if options else "usage_statistics"]
+    assert turn.stop_reasons == ["error"]
+    assert turn.done
+    for told in ([turn] if options else []) + [wire.post(conversation_id, user("[[say hi]]"), **options)]:
+        assert told.types == ["stop_reason", "error_message"]
+        assert told.stop_reasons == ["error"]
+        assert told.error["error_type"] == "internal_error"
+        assert told.error["detail"].startswith(NO_RESULT.format("ToolMessage", "content"))
+    assert len(wire.conversation(conversation_id)["in_context_message_ids"]) == 5
+    run = wire.ended_run(turn.run_id) if options else wire.runs(conversation_id)[1]
+    assert (run["status"], run["stop_reason"]) == ("failed" if options else "completed", "error")
+    listed = wire.http.get(f"/v1/conversations/{conversation_id}/messages")
+    assert listed.status_code == 400
+    assert listed.json()["detail"].startswith(NO_RESULT.format("ToolReturnMessage", "tool_return"))
+
+
+def test_in_json_mode_a_result_of_no_parts_is_refused_and_kept_nevertheless(wire: Wire, conversation_id: str) -> None:
+    call = wire.post(conversation_id, user(CALL), client_tools=CLIENT_TOOLS).call_id
+    refused = wire.post(conversation_id, answers(result(call, [])), client_tools=CLIENT_TOOLS, streaming=False)
+    later = wire.post(conversation_id, user("[[say hi]]"), streaming=False)
+    assert (refused.status, later.status) == (400, 400)
+    assert refused.body["detail"].startswith(NO_RESULT.format("ToolReturnMessage", "tool_return"))
+    assert later.body["detail"].startswith(NO_RESULT.format("ToolMessage", "content"))
 
 
 def test_a_long_result_is_clipped_to_four_fifths_of_the_context_window(wire: Wire, conversation_id: str) -> None:

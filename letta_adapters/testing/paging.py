@@ -1,0 +1,34 @@
+"""Parts of lists: the server's four kinds of list agree on the limit, but not on what a cursor means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from letta_adapters.testing.state import Page
+
+__all__ = ["part_of"]
+
+
+class _Identified(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+T = TypeVar("T", bound=_Identified)
+
+
+def part_of(
+    items: Sequence[T], page: Page, *, after_is_newer: bool, where: Callable[[T], bool] = lambda _: True
+) -> list[T]:
+    """Cut the part that a page asks for out of all items, which come oldest first; an unknown cursor is no cursor.
+
+    `after_is_newer` says which way the list's cursors point: whether `after` leaves what is newer than its item, and
+    `before` what is older, or the other way round.
+    """
+    newer_than, older_than = (page.after, page.before) if after_is_newer else (page.before, page.after)
+    positions = {item.id: position for position, item in enumerate(items)}
+    first = positions[newer_than] + 1 if newer_than in positions else 0
+    end = positions[older_than] if older_than in positions else len(items)
+    chosen = [item for item in items[first:end] if where(item)]
+    return (chosen[::-1] if page.descending else chosen)[: page.limit]
