@@ -98,7 +98,7 @@ class Canned(BaseChatModel):
         return "canned"
 
     def _generate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:
-        raise NotImplementedError
+        raise AssertionError("only streams are measured")
 
     def _stream(self, messages: list[BaseMessage], *_: Any, **__: Any) -> Iterator[ChatGenerationChunk]:
         for _number in range(self.count):

@@ -15,14 +15,13 @@ from uuid import uuid4
 
 from letta_adapters.client.endpoints import (
     Endpoint,
-    PreparedTurn,
     create_conversation,
-    create_message,
     list_messages,
     list_run_messages,
     retrieve_conversation,
     retrieve_run,
 )
+from letta_adapters.client.turns import PreparedTurn, create_message
 from letta_adapters.errors import ConversationBusy, LettaError, TurnInterrupted
 from letta_adapters.events import FinishedTurn
 from letta_adapters.memory import LostTurn, TurnMemory

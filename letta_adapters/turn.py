@@ -15,7 +15,7 @@ Without background streams the server does not dedupe: a POST whose fate is unkn
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
@@ -28,10 +28,7 @@ from letta_adapters.exchange import Broken, BrokenKind, Request, error_from_resp
 from letta_adapters.run_stream import RunStream
 from letta_adapters.steps import Capabilities, Done, Failed, Open, Read, Step, TurnPolicy, Wait
 from letta_adapters.wire import (
-    ApprovalCreate,
     ApprovalRequestMessage,
-    ApprovalReturn,
-    ToolReturnCreate,
     TurnRequest,
     calls_of,
     parse_messages,
@@ -92,7 +89,7 @@ class Turn:
         self._policy = policy or TurnPolicy()
         self._capabilities = capabilities or Capabilities()
         self._background = request is None or (request.background and self._capabilities.background)
-        self._assembly = Assembly(own_results=_own_results(request))
+        self._assembly = Assembly(own_results=request.own_results if request else ())
         self._otids = request.otids if request else ()
         self._stream = RunStream(
             self._assembly,
@@ -397,15 +394,3 @@ class Turn:
 
     def _ids(self) -> dict[str, Any]:
         return {"agent_id": self._agent_id, "conversation_id": self._conversation_id, "run_id": self.run_id}
-
-
-def _own_results(request: TurnRequest | None) -> Sequence[str]:
-    """Ids of the calls whose results this request brings; an approved call has its result from the server."""
-    ids: list[str] = []
-    for message in (request.messages if request else None) or ():
-        if isinstance(message, ApprovalCreate):
-            answers = message.approvals or ()
-            ids.extend(one.tool_call_id for one in answers if not (isinstance(one, ApprovalReturn) and one.approve))
-        elif isinstance(message, ToolReturnCreate):
-            ids.extend(one.tool_call_id for one in message.tool_returns)
-    return ids

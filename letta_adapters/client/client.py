@@ -8,7 +8,7 @@ import httpx
 from pydantic import SecretStr
 from typing_extensions import Self
 
-from letta_adapters.client.endpoints import Endpoint, PreparedTurn
+from letta_adapters.client.endpoints import Endpoint
 from letta_adapters.client.resources import (
     Agents,
     AsyncAgents,
@@ -22,6 +22,7 @@ from letta_adapters.client.resources import (
 from letta_adapters.client.senders import AsyncSender, BlockingSender
 from letta_adapters.client.settings import Settings
 from letta_adapters.client.transport import AsyncHTTPTransport, HTTPTransport
+from letta_adapters.client.turns import PreparedTurn
 from letta_adapters.drivers import AsyncTurnStream, TurnStream
 from letta_adapters.locks import Hold
 from letta_adapters.steps import TurnPolicy

@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
-from uuid import uuid4
 
 from pydantic import TypeAdapter
 
@@ -19,31 +18,22 @@ from letta_adapters.exchange import Query, Request
 from letta_adapters.turn import messages_path
 from letta_adapters.wire import (
     Agent,
-    ClientSkill,
-    ClientTool,
     Conversation,
-    InputMessage,
-    InputPart,
     KnownMessage,
-    MessageCreate,
     MessageType,
     Model,
     Run,
-    TurnRequest,
     Unknown,
     parse_messages,
 )
 
 __all__ = [
     "Endpoint",
-    "PreparedTurn",
-    "attach_to_run",
     "cancel_conversation",
     "check_agent_id",
     "check_conversation_id",
     "create_agent",
     "create_conversation",
-    "create_message",
     "delete_agent",
     "delete_conversation",
     "fork_conversation",
@@ -78,18 +68,6 @@ class Endpoint(Generic[T]):
     request: Request
     read: Callable[[bytes], T]
     repeatable: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class PreparedTurn:
-    """A turn to send, or (without a `request`) a run to attach to; `patient` waits for a busy conversation."""
-
-    conversation_id: str
-    agent_id: str | None = None
-    request: TurnRequest | None = None
-    run_id: str | None = None
-    starting_after: int = 0
-    patient: bool = True
 
 
 def _get(path: str, read: Callable[[bytes], T], query: Query | None = None) -> Endpoint[T]:
@@ -336,94 +314,6 @@ def list_messages(
         "include_return_message_types": include_return_message_types,
     }
     return _get(messages_path(check_conversation_id(conversation_id, agent_id)), parse_messages, query)
-
-
-def create_message(
-    conversation_id: str,
-    *,
-    messages: Sequence[InputMessage] | None = None,
-    input: str | Sequence[InputPart] | None = None,
-    agent_id: str | None = None,
-    client_tools: Sequence[ClientTool] | None = None,
-    client_skills: Sequence[ClientSkill] | None = None,
-    max_steps: int | None = None,
-    override_model: str | None = None,
-    override_system: str | None = None,
-    include_return_message_types: Sequence[MessageType] | None = None,
-    background: bool = True,
-) -> PreparedTurn:
-    """Send a turn, exactly once, and stream what comes back.
-
-    Messages without an otid get one before anything is sent.
-
-    Args:
-        conversation_id: The conversation, or `default` with `agent_id`.
-        messages: What to send; an approval comes first and alone of its kind.
-        input: Short for one user message.
-        agent_id: The agent, for `default`.
-        client_tools: Tools that the caller runs; needed again with their results.
-        client_skills: Skills of the caller's environment.
-        max_steps: Steps of the agent at most; the server's default is 50.
-        override_model: The handle of another model, for this turn.
-        override_system: Another system prompt, for this turn; it hides the memory blocks.
-        include_return_message_types: Messages of these types only.
-        background: Stream in the background where the server can; without it a lost connection cannot be resumed.
-
-    Raises:
-        ValueError: Neither or both of `messages` and `input` are given, or nothing is in them.
-        LettaError: While the stream is read; the tree is in `letta_adapters.errors`.
-
-    Example:
-        ```python
-        with client.conversations.messages.create(conversation.id, input="Hello") as stream:
-            print(stream.result().text)
-        ```
-    """
-    if (messages is None) == (input is None):
-        raise ValueError("Pass either `messages` or `input`.")
-    if not (messages or input):
-        raise ValueError("There is nothing to send: `messages` or `input` is empty.")
-    if messages is None:
-        content = input if isinstance(input, str) else list(input or ())
-        messages = [MessageCreate(role="user", content=content)]
-    request = TurnRequest(
-        messages=[m if m.otid else m.model_copy(update={"otid": str(uuid4())}) for m in messages],
-        agent_id=agent_id if conversation_id == "default" else None,
-        client_tools=list(client_tools) if client_tools else None,
-        client_skills=list(client_skills) if client_skills else None,
-        max_steps=max_steps,
-        override_model=override_model,
-        override_system=override_system,
-        include_return_message_types=(
-            list(include_return_message_types) if include_return_message_types is not None else None
-        ),
-        background=background,
-    )
-    return PreparedTurn(
-        conversation_id=check_conversation_id(conversation_id, agent_id), agent_id=agent_id, request=request
-    )
-
-
-def attach_to_run(
-    conversation_id: str, *, run_id: str | None = None, starting_after: int = 0, agent_id: str | None = None
-) -> PreparedTurn:
-    """Stream a run that is already at the server; only runs that were started in the background can be attached to.
-
-    Args:
-        conversation_id: The conversation, or `default` with `agent_id`.
-        run_id: The run; without it, the latest one in flight.
-        starting_after: Number of the last event that is not wanted.
-        agent_id: The agent, for `default`.
-
-    Raises:
-        LettaError: While the stream is read; the tree is in `letta_adapters.errors`.
-    """
-    return PreparedTurn(
-        conversation_id=check_conversation_id(conversation_id, agent_id),
-        agent_id=agent_id,
-        run_id=run_id,
-        starting_after=starting_after,
-    )
 
 
 def retrieve_run(run_id: str) -> Endpoint[Run]:

@@ -1,6 +1,6 @@
 """The resources of a client, `agents`, `conversations` with `messages`, `models` and `runs`: blocking and async.
 
-Every method is made out of a function of `endpoints.py`, which has its signature and its docstring.
+Every method is made out of a function of `endpoints.py` or `turns.py`, which has its signature and its docstring.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from letta_adapters.client import endpoints
-from letta_adapters.client.endpoints import Endpoint, PreparedTurn
+from letta_adapters.client import endpoints, turns
+from letta_adapters.client.endpoints import Endpoint
 from letta_adapters.client.senders import AsyncSender, BlockingSender
+from letta_adapters.client.turns import PreparedTurn
 from letta_adapters.drivers import AsyncTurnStream, TurnStream
 
 __all__ = [
@@ -113,16 +114,16 @@ class Messages(_Resource):
     """The messages of a conversation."""
 
     list = _call(endpoints.list_messages)
-    create = _turn(endpoints.create_message)
-    stream = _turn(endpoints.attach_to_run)
+    create = _turn(turns.create_message)
+    stream = _turn(turns.attach_to_run)
 
 
 class AsyncMessages(_AsyncResource):
     """The messages of a conversation."""
 
     list = _async_call(endpoints.list_messages)
-    create = _async_turn(endpoints.create_message)
-    stream = _async_turn(endpoints.attach_to_run)
+    create = _async_turn(turns.create_message)
+    stream = _async_turn(turns.attach_to_run)
 
 
 class Conversations(_Resource):

@@ -22,9 +22,10 @@ from tenacity import (
 )
 
 from letta_adapters import retry
-from letta_adapters.client.endpoints import Endpoint, PreparedTurn
+from letta_adapters.client.endpoints import Endpoint
 from letta_adapters.client.settings import Settings
 from letta_adapters.client.transport import AsyncHTTPTransport, HTTPTransport
+from letta_adapters.client.turns import PreparedTurn
 from letta_adapters.drivers import AsyncTurnStream, TurnStream
 from letta_adapters.errors import LettaError, ProtocolError
 from letta_adapters.exchange import Broken, BrokenKind, Request, error_from_response, excerpt

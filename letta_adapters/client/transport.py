@@ -41,6 +41,19 @@ def _params(request: Request) -> dict[str, str | int | list[str]]:
     }
 
 
+def _prepared(
+    client: httpx.Client | httpx.AsyncClient, settings: Settings, request: Request, idle_timeout: float
+) -> httpx.Request:
+    return client.build_request(
+        request.method,
+        settings.base_url + request.path,
+        params=_params(request),
+        content=request.body,
+        headers={**_HEADERS, **settings.headers},
+        timeout=_timeout(idle_timeout),
+    )
+
+
 def _limits() -> httpx.Limits:
     # Turns are long and many; a pool that is full would make one wait for another.
     return httpx.Limits(max_connections=None, max_keepalive_connections=20)
@@ -79,14 +92,7 @@ class HTTPTransport:
         """Send a request and give the answer once its headers are here."""
         self._settings.check_key()
         try:
-            prepared = self._client.build_request(
-                request.method,
-                self._settings.base_url + request.path,
-                params=_params(request),
-                content=request.body,
-                headers={**_HEADERS, **self._settings.headers},
-                timeout=_timeout(idle_timeout),
-            )
+            prepared = _prepared(self._client, self._settings, request, idle_timeout)
             answer = self._client.send(prepared, stream=True, follow_redirects=False)
         except _FAILURES as error:
             raise _broken(error, self._settings.base_url) from error
@@ -179,14 +185,7 @@ class AsyncHTTPTransport:
         self._settings.check_key()
         client = await self._client()
         try:
-            prepared = client.build_request(
-                request.method,
-                self._settings.base_url + request.path,
-                params=_params(request),
-                content=request.body,
-                headers={**_HEADERS, **self._settings.headers},
-                timeout=_timeout(idle_timeout),
-            )
+            prepared = _prepared(client, self._settings, request, idle_timeout)
             answer = await client.send(prepared, stream=True, follow_redirects=False)
         except _FAILURES as error:
             raise _broken(error, self._settings.base_url) from error

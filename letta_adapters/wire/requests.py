@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from letta_adapters.wire.content import InputPart
 from letta_adapters.wire.messages import MessageType
-from letta_adapters.wire.tools import Approval, ToolReturn
+from letta_adapters.wire.tools import Approval, ApprovalReturn, ToolReturn
 
 __all__ = [
     "ApprovalCreate",
@@ -114,6 +114,18 @@ class TurnRequest(_Input):
     def otids(self) -> tuple[str, ...]:
         """The otids of the messages, in order; what the server dedupes by."""
         return tuple(message.otid for message in self.messages or () if message.otid is not None)
+
+    @property
+    def own_results(self) -> tuple[str, ...]:
+        """Ids of the calls whose results this request brings; an approved call has its result from the server."""
+        ids: list[str] = []
+        for message in self.messages or ():
+            if isinstance(message, ApprovalCreate):
+                answers = message.approvals or ()
+                ids.extend(one.tool_call_id for one in answers if not (isinstance(one, ApprovalReturn) and one.approve))
+            elif isinstance(message, ToolReturnCreate):
+                ids.extend(one.tool_call_id for one in message.tool_returns)
+        return tuple(ids)
 
     def to_json(self) -> bytes:
         """The bytes to send; what was not set is left out."""

@@ -228,9 +228,6 @@ def test_a_stream_closed_before_anything_was_sent_says_that_nothing_was_accepted
 
 
 def test_an_answer_that_cannot_be_closed_still_frees_the_lock() -> None:
-    lock = ConversationLock()
-    turns, transport = _thread_stream(script(stream(*FOREGROUND)), lock, background=False)
-
     class Stubborn:
         status, headers = 200, {"content-type": "text/event-stream"}
 
@@ -240,7 +237,13 @@ def test_an_answer_that_cannot_be_closed_still_frees_the_lock() -> None:
         def close(self) -> None:
             raise RuntimeError("no")
 
-    transport.open = lambda request, *, idle_timeout: Stubborn()  # type: ignore[method-assign,assignment]
+    class StubbornTransport:
+        def open(self, request: Request, *, idle_timeout: float) -> Stubborn:
+            return Stubborn()
+
+    lock = ConversationLock()
+    turn = new_turn(background=False)
+    turns = TurnStream(turn, StubbornTransport(), hold=Hold(lock), busy_timeout=0, idle_timeout=90)
     next(turns)
     with pytest.raises(RuntimeError):
         turns.close()

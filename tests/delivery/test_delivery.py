@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from letta_adapters.client.endpoints import Endpoint, PreparedTurn
+from letta_adapters.client.endpoints import Endpoint
+from letta_adapters.client.turns import PreparedTurn
 from letta_adapters.delivery import Claim, Delivered, Flow, Pause, TurnOptions, TurnOutcome, delivery
 from letta_adapters.errors import ConnectFailed, ConversationBusy, NotFound, TurnFailed, TurnInterrupted
 from letta_adapters.events import FinishedTurn, Text
