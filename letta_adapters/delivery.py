@@ -197,7 +197,10 @@ def _wait_for_the_other_turn(
         yield Pause(seconds=delay)
         if busy.run_id is None or waited > at_most:
             break
-        run: Run = yield retrieve_run(busy.run_id)
+        try:
+            run: Run = yield retrieve_run(busy.run_id)
+        except LettaError:
+            break  # it cannot be watched; the conversation itself will tell whether it is free
         if run.status not in ("created", "running"):
             break
     return waited

@@ -232,6 +232,17 @@ def test_what_the_other_turn_stores_is_read_only_after_its_run_is_over() -> None
     assert isinstance(flow.send(Run(id="run-9", status="completed")), Claim)
 
 
+def test_a_run_that_cannot_be_watched_does_not_fail_the_turn_that_waits_for_it() -> None:
+    flow = begin([SystemEntry(text="be kind"), *ASKED])
+    next(flow)
+    next(flow)
+    flow.send([])
+    busy = ConversationBusy("busy", status=409, run_id="run-9")
+    flow.send(TurnOutcome(result=busy, run_id=None, replayed=False))
+    assert asked(flow.send(None)) == ("GET", "/v1/runs/run-9")
+    assert isinstance(flow.throw(NotFound("gone", status=404)), Claim)
+
+
 def test_waiting_for_a_busy_conversation_has_an_end() -> None:
     flow = begin([SystemEntry(text="be kind"), *ASKED], busy_timeout=1.0)
     waited = 0.0
