@@ -2,6 +2,7 @@
 
     LettaError
     ├── ConnectFailed            the server could not be reached; nothing was sent
+    ├── ConnectionLost           the connection broke in mid-answer
     ├── RequestTimeout           the server did not answer in time
     ├── StatusError              the server answered with an error status
     │   ├── InvalidRequest       400, 422 and every other 4xx
@@ -29,6 +30,7 @@ __all__ = [
     "AuthenticationError",
     "Conflict",
     "ConnectFailed",
+    "ConnectionLost",
     "ConversationBusy",
     "Divergence",
     "InvalidRequest",
@@ -117,6 +119,10 @@ def _restore(kind: type[LettaError], args: tuple[Any, ...], state: dict[str, Any
 
 class ConnectFailed(LettaError):
     """The server could not be reached: refused, unknown host, TLS failure."""
+
+
+class ConnectionLost(LettaError):
+    """The connection broke after the request went out, so whether it was carried out is not known."""
 
 
 class RequestTimeout(LettaError):

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from letta_adapters import errors
+from letta_adapters.redaction import redact, redact_body
 
 __all__ = [
     "Broken",
@@ -64,10 +66,10 @@ class Broken(Exception):
     """
 
     def __init__(self, kind: BrokenKind, reason: str, *, url: str) -> None:
-        super().__init__(reason)
         self.kind = kind
-        self.reason = reason
+        self.reason = redact(reason)[:_DETAIL]
         self.url = url
+        super().__init__(self.reason)
 
     def to_error(self) -> errors.LettaError:
         """The public error for it."""
@@ -83,13 +85,20 @@ class Broken(Exception):
                 hint="Raise `timeout` if the server is slow.",
                 accepted=None,
             )
-        return errors.LettaError(f"The connection to the Letta server at {url} broke: {self.reason}.", accepted=None)
+        return errors.ConnectionLost(
+            f"The connection to the Letta server at {url} broke: {self.reason}.",
+            hint="What became of the request is not known; look before it is made again.",
+            accepted=None,
+        )
 
 
 def excerpt(body: bytes) -> str:
-    """A printable excerpt of an answer, at most 200 characters."""
-    text = " ".join(body[: 4 * _EXCERPT].decode("utf-8", "replace").split())
+    """A printable excerpt of an answer, at most 200 characters, without keys."""
+    text = redact(" ".join(redact_body(body)[: 4 * _EXCERPT].decode("utf-8", "replace").split()))
     return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "…"
+
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,255}")
 
 
 _BY_STATUS: dict[int, tuple[type[errors.StatusError], str]] = {
@@ -102,7 +111,13 @@ _BY_STATUS: dict[int, tuple[type[errors.StatusError], str]] = {
 
 
 def error_from_response(
-    status: int, body: bytes, *, what: str, conversation_id: str | None = None, agent_id: str | None = None
+    status: int,
+    body: bytes,
+    *,
+    what: str,
+    location: str | None = None,
+    conversation_id: str | None = None,
+    agent_id: str | None = None,
 ) -> errors.LettaError:
     """Turn an error answer into the error to raise.
 
@@ -110,6 +125,7 @@ def error_from_response(
         status: The HTTP status.
         body: The body, or as much of it as was read.
         what: The request, as `POST /v1/…`.
+        location: Where a redirect points to: the `Location` header.
         conversation_id: The conversation concerned, where known.
         agent_id: The agent concerned, where known.
     """
@@ -121,6 +137,8 @@ def error_from_response(
         "agent_id": agent_id,
     }
     message = f"{what} was answered with HTTP {status}."
+    if 300 <= status < 400:
+        return _redirected(message, location, known)
     if status < 400:
         known["detail"] = None
         return errors.ProtocolError(f"{message} The body begins with: {excerpt(body)!r}", accepted=None, **known)
@@ -139,6 +157,31 @@ def error_from_response(
     if status >= 500:
         return errors.ServerError(message, status=status, accepted=None, **known)
     return errors.InvalidRequest(message, status=status, **known)
+
+
+def _redirected(message: str, location: str | None, known: Mapping[str, Any]) -> errors.ProtocolError:
+    """A redirect is not followed: the key would go where nobody sent it."""
+    target = _origin(location or "")
+    return errors.ProtocolError(
+        f"{message} It redirects{f' to {target}' if target else ''}, and redirects are not followed.",
+        hint="If the Letta server is there, pass that address as `base_url` (or LETTA_BASE_URL).",
+        accepted=False,
+        **{**known, "detail": None},
+    )
+
+
+def _origin(location: str) -> str | None:
+    """Scheme, host and port of an address, nothing else: its user, path and query may hold secrets."""
+    try:
+        parts = urlsplit(location)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in ("http", "https", "") or not host or not re.fullmatch(r"[\w.:-]{1,253}", host):
+        return None
+    host = f"[{host}]" if ":" in host else host
+    scheme = f"{parts.scheme}://" if parts.scheme else ""
+    return redact(f"{scheme}{host}{f':{port}' if port else ''}")
 
 
 def error_from_detail(
@@ -206,7 +249,16 @@ def _read_detail(body: bytes) -> tuple[str | None, str, str | None]:
     text: Any = nested.get("detail") or nested.get("message") or cast("object", inner)
     run_id = fields.get("run_id")
     return (
-        str(text)[:_DETAIL] if text else None,
-        str(nested.get("code", "")),
-        run_id if isinstance(run_id, str) else None,
+        _printable(text) if text else None,
+        str(nested.get("code", ""))[:_EXCERPT],
+        run_id if isinstance(run_id, str) and _RUN_ID.fullmatch(run_id) else None,
     )
+
+
+def _printable(value: object) -> str:
+    """A detail as a text that every terminal and every log takes: JSON can hold half a surrogate pair."""
+    try:
+        text = str(value)
+    except RecursionError:
+        return "(nested too deeply)"
+    return redact(text.encode("utf-8", "replace").decode())[:_DETAIL]

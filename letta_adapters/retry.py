@@ -34,19 +34,27 @@ def busy_delay(attempt: int, *, rng: Callable[[], float] = random.random) -> flo
 
 
 def parse_retry_after(headers: Mapping[str, str], *, now: Callable[[], datetime] | None = None) -> float | None:
-    """Read `Retry-After`: seconds or an HTTP date, as seconds from now.
+    """Read `Retry-After`: seconds or an HTTP date, as seconds from now. `Retry-After-Ms` is more exact and wins.
 
     Returns:
         Seconds, never negative; `None` when there is no header or it cannot be read.
     """
-    value = headers.get("retry-after")
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = _seconds_until(value, now or (lambda: datetime.now(timezone.utc)))
+    seconds = _number(headers.get("retry-after-ms", "")) / 1000
+    if math.isnan(seconds):
+        value = headers.get("retry-after", "")
+        seconds = _number(value)
+        if math.isnan(seconds):
+            seconds = _seconds_until(value, now or (lambda: datetime.now(timezone.utc)))
     return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _number(text: str) -> float:
+    """A finite number; NaN for whatever is none."""
+    try:
+        number = float(text)
+    except ValueError:
+        return math.nan
+    return number if math.isfinite(number) else math.nan
 
 
 def parse_date(value: str) -> datetime | None:

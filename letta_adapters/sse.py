@@ -13,7 +13,11 @@ from letta_adapters.errors import ProtocolError
 __all__ = ["MAX_EVENT_BYTES", "SSEDecoder", "ServerSentEvent"]
 
 MAX_EVENT_BYTES = 64 * 1024 * 1024
-"""Largest event that is taken, in bytes: far above any message, far below what would hurt the process."""
+"""Most bytes from the end of one event to the end of the next.
+
+Far above any message (an image of 20 MB is 27 MB as base64), far below what would hurt the process. Comments, fields
+that are ignored and empty lines count too: a server that sends nothing else would keep its reader for ever.
+"""
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -29,7 +33,7 @@ class SSEDecoder:
     r"""Cut a byte stream into events.
 
     Args:
-        max_event_bytes: Largest event that is taken, in bytes.
+        max_event_bytes: Most bytes from the end of one event to the end of the next; else `MAX_EVENT_BYTES`.
 
     Example:
         >>> decoder = SSEDecoder()
@@ -39,13 +43,13 @@ class SSEDecoder:
         [ServerSentEvent(event='', data=b'{"a": 1}')]
     """
 
-    def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
-        self._max = max_event_bytes
-        self._line: list[bytes] = []  # pieces of the unfinished line; joined once, so a long line stays linear
-        self._data: list[bytes] = []
+    def __init__(self, *, max_event_bytes: int | None = None) -> None:
+        self._max = MAX_EVENT_BYTES if max_event_bytes is None else max_event_bytes
+        # Lists of small pieces would take forty times their bytes.
+        self._line = bytearray()  # the unfinished line
+        self._data = bytearray()  # values of the unfinished event, each with a line end
         self._event = ""
-        self._line_size = 0  # bytes of the unfinished line
-        self._data_size = 0  # bytes of the unfinished event's whole lines
+        self._size = 0  # bytes of whole lines since the last event
         self._at_start = True
         self._skip_lf = False  # the last chunk ended in CR; a LF that follows belongs to it
 
@@ -53,9 +57,10 @@ class SSEDecoder:
         """Take the next bytes and give the events that they end.
 
         Raises:
-            ProtocolError: An event is larger than `max_event_bytes`.
+            ProtocolError: More than `max_event_bytes` came without the end of an event.
         """
         if self._whole(chunk):
+            self._size = 0
             return [ServerSentEvent("", chunk[6:-2])]
         if self._skip_lf and chunk:
             self._skip_lf = False
@@ -69,10 +74,8 @@ class SSEDecoder:
         events: list[ServerSentEvent] = []
         for line in lines:
             if self._line:
-                self._line.append(line)
-                line = b"".join(self._line)
-                self._line.clear()
-                self._line_size = 0
+                self._line += line
+                line, self._line = bytes(self._line), bytearray()
             self._take_line(line.rstrip(b"\r\n"), events)
         if rest:
             self._keep(rest)
@@ -86,20 +89,22 @@ class SSEDecoder:
             and not (self._line or self._data or self._event or self._at_start or self._skip_lf)
             and chunk.find(b"\n") == len(chunk) - 2
             and b"\r" not in chunk
-            and len(chunk) <= self._max
+            and self._size + len(chunk) <= self._max
         )
 
     def _keep(self, piece: bytes) -> None:
-        if piece:
-            self._line.append(piece)
-            self._line_size += len(piece)
-            self._check_size()
+        self._line += piece
+        self._check(len(self._line))
 
-    def _check_size(self) -> None:
-        if self._line_size + self._data_size > self._max:
-            raise ProtocolError(f"The server sent an event of more than {self._max} bytes.", accepted=None)
+    def _check(self, more: int) -> None:
+        if self._size + more > self._max:
+            raise ProtocolError(
+                f"The server sent more than {self._max} bytes without the end of an event.", accepted=None
+            )
 
     def _take_line(self, line: bytes, events: list[ServerSentEvent]) -> None:
+        self._check(len(line) + 1)
+        self._size += len(line) + 1
         if self._at_start:
             self._at_start = False
             line = line.removeprefix(_BOM)
@@ -109,15 +114,15 @@ class SSEDecoder:
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
-            self._data.append(value)
-            self._data_size += len(value) + 1  # an empty line is one byte too
-            self._check_size()
+            self._data += value
+            self._data += b"\n"
         elif name == b"event":
             self._event = value.decode("utf-8", "replace")
 
     def _end_event(self, events: list[ServerSentEvent]) -> None:
         if self._data:
-            events.append(ServerSentEvent(self._event, b"\n".join(self._data)))
-            self._data.clear()
+            del self._data[-1]
+            events.append(ServerSentEvent(self._event, bytes(self._data)))
+            self._data = bytearray()
+            self._size = 0
         self._event = ""
-        self._data_size = 0

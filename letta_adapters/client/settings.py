@@ -10,6 +10,7 @@ import httpx
 from pydantic import SecretStr
 
 from letta_adapters.errors import AuthenticationError
+from letta_adapters.redaction import hide
 
 __all__ = ["CLOUD_URL", "Settings"]
 
@@ -28,6 +29,10 @@ class Settings:
 
     base_url: str
     api_key: SecretStr | None = None
+
+    def __post_init__(self) -> None:
+        if self.api_key is not None:
+            hide(self.api_key)
 
     @classmethod
     def resolve(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 import threading
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 
 import httpx
 
+from letta_adapters.client.intake import Intake
 from letta_adapters.client.settings import Settings
 from letta_adapters.exchange import Broken, BrokenKind, Request
 from letta_adapters.version import VERSION
@@ -27,6 +29,15 @@ _HEADERS = {
     # A compressed stream would be held back until the compressor has a block.
     "accept-encoding": "identity",
 }
+
+
+_STREAMS = ("/messages", "/stream")
+"""How the paths end whose POST is answered with a stream."""
+
+
+def _intake(request: Request, answer: httpx.Response) -> Intake:
+    stream = request.method == "POST" and request.path.endswith(_STREAMS)
+    return Intake(answer.status_code, answer.headers, stream=stream)
 
 
 def _timeout(idle: float) -> httpx.Timeout:
@@ -59,12 +70,22 @@ def _limits() -> httpx.Limits:
     return httpx.Limits(max_connections=None, max_keepalive_connections=20)
 
 
-_FAILURES = (httpx.HTTPError, httpx.StreamError, ssl.SSLError, OSError)
+# A host name that cannot be encoded is a UnicodeError, found only when it is looked up.
+_FAILURES = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, ssl.SSLError, OSError, UnicodeError)
+_NOT_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.InvalidURL,
+    UnicodeError,
+)
 
 
 def _broken(error: Exception, url: str) -> Broken:
     """Httpx's error as ours."""
-    if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)):
+    if isinstance(error, _NOT_SENT):
         return Broken(BrokenKind.CONNECT, _reason(error), url=url)
     kind = BrokenKind.TIMEOUT if isinstance(error, httpx.TimeoutException) else BrokenKind.LOST
     return Broken(kind, _reason(error), url=url)
@@ -74,19 +95,37 @@ def _reason(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
+_LIVE: weakref.WeakSet[HTTPTransport | AsyncHTTPTransport] = weakref.WeakSet()
+_INHERITED: list[object] = []
+"""Clients of the process that this one was forked from: never used, and never closed by whoever collects them."""
+
+
+def _forked() -> None:
+    """Begin anew in a child process: two processes on one connection would read each other's answers."""
+    for transport in list(_LIVE):
+        transport.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
 class HTTPTransport:
-    """Blocking requests over an `httpx.Client`.
+    """Blocking requests over an `httpx.Client`, for any number of threads.
+
+    After a fork the child process opens connections of its own. A stream belongs to the process that opened it.
 
     Args:
         settings: The server.
-        http_client: A client of the caller's own; it is used as it is and never closed here.
+        http_client: A client of the caller's own; it is used as it is and never closed here. It is not replaced
+            after a fork either.
     """
 
     def __init__(self, settings: Settings, *, http_client: httpx.Client | None = None) -> None:
         self._settings = settings
-        self._client = http_client or httpx.Client(limits=_limits())
-        # Models are rarely closed by hand; their connections go with them.
-        self._closing = None if http_client else weakref.finalize(self, self._client.close)
+        self._closing: weakref.finalize[[], HTTPTransport] | None = None
+        self._client = http_client or self._new_client()
+        _LIVE.add(self)
 
     def open(self, request: Request, *, idle_timeout: float) -> HTTPResponse:
         """Send a request and give the answer once its headers are here."""
@@ -96,19 +135,32 @@ class HTTPTransport:
             answer = self._client.send(prepared, stream=True, follow_redirects=False)
         except _FAILURES as error:
             raise _broken(error, self._settings.base_url) from error
-        return HTTPResponse(answer, url=self._settings.base_url, idle_timeout=idle_timeout)
+        return HTTPResponse(answer, _intake(request, answer), url=self._settings.base_url, idle_timeout=idle_timeout)
 
     def close(self) -> None:
         """Close the connections, unless the client is the caller's."""
         if self._closing is not None:
             self._closing()
 
+    def forked(self) -> None:
+        """Leave the connections to the parent process, unless the client is the caller's."""
+        if self._closing is not None and self._closing.detach():
+            _INHERITED.append(self._client)
+            self._client = self._new_client()
+
+    def _new_client(self) -> httpx.Client:
+        client = httpx.Client(limits=_limits())
+        # Models are rarely closed by hand; their connections go with them.
+        self._closing = weakref.finalize(self, client.close)
+        return client
+
 
 class HTTPResponse:
     """An answer of `HTTPTransport`."""
 
-    def __init__(self, answer: httpx.Response, *, url: str, idle_timeout: float) -> None:
+    def __init__(self, answer: httpx.Response, intake: Intake, *, url: str, idle_timeout: float) -> None:
         self._answer = answer
+        self._intake = intake
         self._url = url
         self._idle_timeout = idle_timeout
         self._chunks: Iterator[bytes] | None = None
@@ -124,14 +176,21 @@ class HTTPResponse:
         return self._answer.headers
 
     def read(self, timeout: float) -> bytes | None:
-        """The next bytes, or `None` at the end."""
+        """The next bytes, or `None` at the end.
+
+        Raises:
+            ProtocolError: The answer is compressed, or too large.
+        """
+        if self._intake.over:
+            return None
         if self._chunks is None:
-            self._chunks = self._answer.iter_bytes()
+            self._intake.check()
+            self._chunks = self._answer.iter_bytes(self._intake.piece)
         try:  # no context manager: one for every piece would cost as much as decoding it
             if timeout >= self._idle_timeout:
-                return next(self._chunks, None)
+                return self._intake.take(next(self._chunks, None))
             with self._cut_after(timeout):
-                return next(self._chunks, None)
+                return self._intake.take(next(self._chunks, None))
         except _FAILURES as error:
             raise _broken(error, self._url) from error
 
@@ -171,12 +230,14 @@ class AsyncHTTPTransport:
 
     Args:
         settings: The server.
-        http_client: A client of the caller's own; it is used as it is and never closed here.
+        http_client: A client of the caller's own; it is used as it is and never closed here. Its connections belong
+            to the first event loop that uses it.
     """
 
     def __init__(self, settings: Settings, *, http_client: httpx.AsyncClient | None = None) -> None:
         self._settings = settings
         self._given = http_client
+        _LIVE.add(self)
         self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopClient] = weakref.WeakKeyDictionary()
         self._mutex = threading.Lock()
 
@@ -189,7 +250,15 @@ class AsyncHTTPTransport:
             answer = await client.send(prepared, stream=True, follow_redirects=False)
         except _FAILURES as error:
             raise _broken(error, self._settings.base_url) from error
-        return AsyncHTTPResponse(answer, url=self._settings.base_url, idle_timeout=idle_timeout)
+        except RuntimeError as error:
+            if self._given is None or "loop" not in str(error):
+                raise
+            # A connection of a loop before this one; what was written to it may have gone out.
+            reason = f"{error} (an `httpx.AsyncClient` belongs to one event loop)"
+            raise Broken(BrokenKind.LOST, reason, url=self._settings.base_url) from error
+        return AsyncHTTPResponse(
+            answer, _intake(request, answer), url=self._settings.base_url, idle_timeout=idle_timeout
+        )
 
     async def close(self) -> None:
         """Close the connections of this event loop, unless the client is the caller's."""
@@ -197,6 +266,12 @@ class AsyncHTTPTransport:
             client = self._clients.pop(asyncio.get_running_loop(), None)
         if client is not None:
             await client.lifetime.aclose()
+
+    def forked(self) -> None:
+        """Leave the connections to the parent process; its locks may be held by threads that do not exist here."""
+        _INHERITED.extend(self._clients.items())
+        self._clients = weakref.WeakKeyDictionary()
+        self._mutex = threading.Lock()
 
     async def _client(self) -> httpx.AsyncClient:
         if self._given is not None:
@@ -244,8 +319,9 @@ async def _closed_with_loop(
 class AsyncHTTPResponse:
     """An answer of `AsyncHTTPTransport`."""
 
-    def __init__(self, answer: httpx.Response, *, url: str, idle_timeout: float) -> None:
+    def __init__(self, answer: httpx.Response, intake: Intake, *, url: str, idle_timeout: float) -> None:
         self._answer = answer
+        self._intake = intake
         self._url = url
         self._idle_timeout = idle_timeout
         self._chunks: AsyncIterator[bytes] | None = None
@@ -261,13 +337,20 @@ class AsyncHTTPResponse:
         return self._answer.headers
 
     async def read(self, timeout: float) -> bytes | None:
-        """The next bytes, or `None` at the end."""
+        """The next bytes, or `None` at the end.
+
+        Raises:
+            ProtocolError: The answer is compressed, or too large.
+        """
+        if self._intake.over:
+            return None
         if self._chunks is None:
-            self._chunks = self._answer.aiter_bytes()
+            self._intake.check()
+            self._chunks = self._answer.aiter_bytes(self._intake.piece)
         try:
             if timeout >= self._idle_timeout:
-                return await self._next(self._chunks)
-            return await asyncio.wait_for(self._next(self._chunks), timeout)
+                return self._intake.take(await self._next(self._chunks))
+            return self._intake.take(await asyncio.wait_for(self._next(self._chunks), timeout))
         except asyncio.TimeoutError:
             raise Broken(BrokenKind.TIMEOUT, f"no byte for {timeout:g} seconds", url=self._url) from None
         except _FAILURES as error:

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, ValidatorFunctionWrapHandler
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+)
 from pydantic_core import CoreSchema, core_schema
 
-__all__ = ["Unknown", "WireModel", "keep_unknown"]
+from letta_adapters.redaction import redact
+
+__all__ = ["Explanation", "Id", "Unknown", "WireModel", "keep_unknown"]
+
+_ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,255}$"
+
+Id = Annotated[str, StringConstraints(pattern=_ID)]
+"""An id that becomes part of an address later on, so a server cannot put there what it likes."""
+
+_LONGEST_TYPE = 100
+_EXPLANATION = 2000
+
+Explanation = Annotated[str, AfterValidator(lambda text: redact(text)[:_EXPLANATION])]
+"""What a server says about a failure. It ends up in errors and logs: short, and without the key that was sent."""
 
 
 class WireModel(BaseModel):
@@ -28,9 +50,9 @@ class Unknown:
 
     @property
     def message_type(self) -> str:
-        """The type that the server gave it, or `unknown`."""
+        """The type that the server gave it, fit for a log, or `unknown`."""
         value = self._field("message_type")
-        return value if isinstance(value, str) else "unknown"
+        return redact(value)[:_LONGEST_TYPE] if isinstance(value, str) else "unknown"
 
     @property
     def seq_id(self) -> int | None:
@@ -42,7 +64,7 @@ class Unknown:
     def run_id(self) -> str | None:
         """The run that it belongs to."""
         value = self._field("run_id")
-        return value if isinstance(value, str) else None
+        return value if isinstance(value, str) and re.fullmatch(_ID, value) else None
 
     def model_dump(self, **_: Any) -> Any:
         """The same as `raw`, so that known and unknown things can be dumped alike."""

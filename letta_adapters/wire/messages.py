@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, WrapValidator
 
-from letta_adapters.wire.base import Unknown, WireModel, keep_unknown
+from letta_adapters.wire.base import Id, Unknown, WireModel, keep_unknown
 from letta_adapters.wire.compaction import CompactionStats
 from letta_adapters.wire.content import ContentPart
 from letta_adapters.wire.tools import Approval, ToolCall, ToolCallDelta, ToolReturn
@@ -64,7 +64,7 @@ class _Stored(WireModel):
     step_id: str | None = None
     is_err: bool | None = None
     seq_id: int | None = None
-    run_id: str | None = None
+    run_id: Id | None = None
 
 
 class SystemMessage(_Stored):

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from letta_adapters.wire.base import WireModel
+from letta_adapters.wire.base import Id, WireModel
 from letta_adapters.wire.messages import Message
 from letta_adapters.wire.stream import StopReason, UsageStatistics
 
@@ -17,7 +17,7 @@ __all__ = ["Agent", "Conversation", "LettaResponse", "Model", "Run"]
 class Agent(WireModel):
     """An agent; fields that are not named here are in `model_extra`."""
 
-    id: str
+    id: Id
     name: str
     agent_type: str | None = None
     model: str | None = None
@@ -34,8 +34,8 @@ class Model(WireModel):
 class Conversation(WireModel):
     """A conversation of an agent; `in_context_message_ids` are those that the model sees, in order."""
 
-    id: str
-    agent_id: str
+    id: Id
+    agent_id: Id
     summary: str | None = None
     in_context_message_ids: list[str] = Field(default_factory=list)
     model: str | None = None
@@ -48,12 +48,13 @@ class Conversation(WireModel):
 class Run(WireModel):
     """One run of an agent. Its `status` alone proves nothing: a failed run can be recorded as completed."""
 
-    id: str
+    id: Id
     agent_id: str | None = None
     conversation_id: str | None = None
     status: str | None = None
     stop_reason: str | None = None
     background: bool | None = None
+    metadata: dict[str, Any] | None = None
     created_at: datetime | None = None
     completed_at: datetime | None = None
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
-from letta_adapters.wire.base import Unknown, WireModel
+from letta_adapters.wire.base import Explanation, Id, Unknown, WireModel
 from letta_adapters.wire.messages import Date, KnownMessage
 
 __all__ = [
@@ -44,7 +44,7 @@ class Ping(WireModel):
     message_type: Literal["ping"] = "ping"
     id: str | None = None
     date: Date = None
-    run_id: str | None = None
+    run_id: Id | None = None
     seq_id: int | None = None
 
 
@@ -52,10 +52,10 @@ class ErrorMessage(WireModel):
     """An error in mid-stream; `message` is generic, `detail` has the cause."""
 
     message_type: Literal["error_message"] = "error_message"
-    error_type: str = "unknown"
-    message: str = ""
-    detail: str | None = None
-    run_id: str | None = None
+    error_type: Explanation = "unknown"
+    message: Explanation = ""
+    detail: Explanation | None = None
+    run_id: Id | None = None
     seq_id: int | None = None
 
 
@@ -63,8 +63,8 @@ class StopReason(WireModel):
     """Why the turn ended; the only proof that it did."""
 
     message_type: Literal["stop_reason"] = "stop_reason"
-    stop_reason: StopReasonType | str
-    run_id: str | None = None
+    stop_reason: StopReasonType | Explanation
+    run_id: Id | None = None
     seq_id: int | None = None
 
 
@@ -85,7 +85,7 @@ class UsageStatistics(WireModel):
     cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
     context_tokens: int | None = None
-    run_id: str | None = None
+    run_id: Id | None = None
     seq_id: int | None = None
 
 

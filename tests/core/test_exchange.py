@@ -126,6 +126,64 @@ def test_a_success_that_is_no_answer_is_a_protocol_error() -> None:
     assert isinstance(_error(200, b"<html>"), errors.ProtocolError)
 
 
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        ("https://other.test/v1/agents?key=s3cret#s3cret", "https://other.test"),
+        ("http://user:s3cret@other.test:8283/s3cret", "http://other.test:8283"),
+        ("//other.test/s3cret", "other.test"),
+        ("http://[::1]:8283/s3cret", "http://[::1]:8283"),
+        ("HTTPS://Other.Test", "https://other.test"),
+    ],
+)
+def test_a_redirect_names_the_host_and_nothing_that_may_be_secret(location: str, target: str) -> None:
+    error = error_from_response(307, b"", what=WHAT, location=location)
+    assert type(error) is errors.ProtocolError
+    assert error.accepted is False
+    assert f"It redirects to {target}," in str(error)
+    assert "s3cret" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "",
+        "/elsewhere",
+        "http://",
+        "http://[::1",
+        "http://host:port",
+        "ftp://host",
+        "http://a b",
+        "http://" + "a" * 9999,
+    ],
+)
+@pytest.mark.parametrize("status", [300, 301, 304, 308])
+def test_a_redirect_to_nowhere_is_still_called_one(location: str, status: int) -> None:
+    error = error_from_response(status, b"<html>", what=WHAT, location=location)
+    assert type(error) is errors.ProtocolError
+    assert "redirects are not followed" in str(error)
+    assert len(str(error)) < 500
+
+
+@given(st.text(max_size=300))
+def test_any_location_gives_a_short_error(location: str) -> None:
+    assert len(str(error_from_response(302, b"", what=WHAT, location=location))) < 700
+
+
+@pytest.mark.parametrize("body", [rb'{"detail": "\ud83d"}', rb'{"detail": {"x": "\udc00"}}'], ids=["text", "object"])
+def test_a_detail_with_half_a_surrogate_pair_can_be_printed(body: bytes) -> None:
+    assert str(_error(500, body)).encode()
+
+
+@pytest.mark.parametrize("run_id", ["run-1/../x", "run-1\n", "x" * 1000, "", 7, None, ["run-1"]])
+def test_a_run_id_that_is_none_is_left_out(run_id: Any) -> None:
+    assert _error(409, {"detail": BUSY, "run_id": run_id}).run_id is None
+
+
+def test_a_detail_of_any_length_is_kept_in_part() -> None:
+    assert _error(500, {"detail": "so " * 100_000}).detail == ("so " * 1000)[:2000]
+
+
 @given(st.binary(max_size=3000), st.integers(min_value=100, max_value=599))
 def test_any_body_with_any_status_gives_a_short_error(body: bytes, status: int) -> None:
     assert len(str(error_from_response(status, body, what=WHAT))) < 3000
@@ -143,7 +201,7 @@ def test_an_excerpt_is_short_and_on_one_line(body: bytes) -> None:
     [
         (BrokenKind.CONNECT, errors.ConnectFailed, False),
         (BrokenKind.TIMEOUT, errors.RequestTimeout, None),
-        (BrokenKind.LOST, errors.LettaError, None),
+        (BrokenKind.LOST, errors.ConnectionLost, None),
     ],
 )
 def test_a_broken_connection_names_the_server(

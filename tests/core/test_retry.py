@@ -67,6 +67,28 @@ def test_retry_after_is_read_as_seconds_from_now(value: str, seconds: float | No
     assert parse_retry_after({"retry-after": value}, now=lambda: NOW) == seconds
 
 
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"retry-after-ms": "0", "retry-after": "9"}, 0.0),
+        ({"retry-after-ms": "-1", "retry-after": "9"}, 0.0),
+        ({"retry-after-ms": "soon", "retry-after": "9"}, 9.0),
+        ({"retry-after-ms": "NaN", "retry-after": "9"}, 9.0),
+        ({"retry-after-ms": "inf"}, None),
+        ({"retry-after-ms": "Sat, 21 Nov 2026 12:00:30 GMT"}, None),
+    ],
+)
+def test_milliseconds_win_where_they_are_a_number(headers: dict[str, str], seconds: float | None) -> None:
+    assert parse_retry_after(headers, now=lambda: NOW) == seconds
+
+
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_no_two_headers_raise(value: str, milliseconds: str) -> None:
+    seconds = parse_retry_after({"retry-after": value, "retry-after-ms": milliseconds}, now=lambda: NOW)
+    assert seconds is None or seconds >= 0
+
+
 def test_without_the_header_there_is_no_delay() -> None:
     assert parse_retry_after({}) is None
 

@@ -123,8 +123,23 @@ def test_a_large_event_below_the_limit_is_taken() -> None:
         [b"x" * 60] * 2,
         [b"data\n"] * 1000,
         [b"data:\n"] * 1000,
+        [b": still here\n\n"] * 20,
+        [b"\r\n"] * 200,
+        [b"event: error\n"] * 20,
+        [b"id: 7\n\n"] * 20,
     ],
-    ids=["one chunk", "no line end", "many lines", "no field", "many empty lines", "many empty values"],
+    ids=[
+        "one chunk",
+        "no line end",
+        "many lines",
+        "no field",
+        "many empty lines",
+        "many empty values",
+        "comments",
+        "blank lines",
+        "names",
+        "other fields",
+    ],
 )
 def test_an_event_above_the_limit_is_a_protocol_error(chunks: list[bytes]) -> None:
     decoder = SSEDecoder(max_event_bytes=100)
@@ -136,6 +151,18 @@ def test_an_event_above_the_limit_is_a_protocol_error(chunks: list[bytes]) -> No
 def test_many_small_events_never_reach_the_limit() -> None:
     decoder = SSEDecoder(max_event_bytes=100)
     assert sum(len(decoder.feed(b": hello\ndata: 0123456789\n\n")) for _ in range(100)) == 100
+
+
+@given(st.binary(max_size=60).map(lambda data: data.replace(b"x", b"\n").replace(b"y", b"data: ")), CUTS)
+def test_the_limit_is_met_wherever_the_bytes_are_cut(data: bytes, cuts: list[int]) -> None:
+    def met(chunks: list[bytes]) -> bool:
+        decoder = SSEDecoder(max_event_bytes=16)
+        try:
+            return sum(len(decoder.feed(chunk)) for chunk in chunks) < 0
+        except ProtocolError:
+            return True
+
+    assert met(pieces(data, cuts)) == met([data])
 
 
 def test_the_limit_is_far_above_any_message() -> None:
