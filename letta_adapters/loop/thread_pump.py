@@ -1,0 +1,182 @@
+"""A tool loop that a thread carries."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextvars
+import inspect
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from typing_extensions import assert_never
+
+from letta_adapters.client import LettaClient
+from letta_adapters.drivers import TurnStream
+from letta_adapters.errors import LettaError
+from letta_adapters.events import FinishedTurn, PendingCall
+from letta_adapters.loop import pumps
+from letta_adapters.loop.calls import Batch
+from letta_adapters.loop.pumps import LoopRules, Over, Pump, too_long
+from letta_adapters.loop.runner import ThreadRunner
+from letta_adapters.loop.steps import Ask, Attach, LoopEvent, Read, RoundFinished, Rows, Send, Step
+
+__all__ = ["ThreadPump"]
+
+
+class ThreadPump(Pump):
+    """Carries a loop in a thread."""
+
+    def __init__(self, client: LettaClient, rules: LoopRules) -> None:
+        super().__init__(rules)
+        self._client = client
+        self._runner = ThreadRunner(limit=rules.max_parallel, timeout=rules.tool_timeout)
+        self._outbox: SimpleQueue[LoopEvent | Over] = SimpleQueue()
+        self._over = threading.Event()
+        self.started = False
+
+    def start(self) -> None:
+        """Begin, unless it was begun before."""
+        if not self.started:
+            self.started = True
+            _keep_until_over(self)
+            context = contextvars.copy_context()
+            threading.Thread(target=context.run, args=(self._run,), name="letta-loop", daemon=True).start()
+
+    def take(self) -> LoopEvent | Over:
+        """Wait for the next event."""
+        return self._outbox.get()
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait for the end."""
+        return not self.started or self._over.wait(timeout)
+
+    def stop(self) -> bool:
+        """Run no tool any more and settle; tell whether that will soon be done."""
+        if not self.started or self._over.is_set():
+            return False
+        self.stopping = True
+        self.listened = False
+        self._runner.interrupt()
+        if self.cancels():
+            threading.Thread(target=self._cancel, name="letta-cancel", daemon=True).start()
+            return True
+        return not self.streaming
+
+    def _run(self) -> None:
+        step = self.advance(None, None)
+        while not isinstance(step, Over):
+            answer: Any = None
+            error: BaseException | None = None
+            try:
+                self.check(step)
+                answer = self._carry_out(step)
+            except BaseException as raised:
+                error = raised
+            step = self.advance(answer, error)
+        self._outbox.put(step)
+        self._over.set()
+        _in_flight.discard(self)
+
+    def _tell(self, event: LoopEvent) -> None:
+        if self.listened:
+            self._outbox.put(event)
+
+    def _carry_out(self, step: Step) -> Any:
+        match step:
+            case Send():
+                return _in_time(partial(self._send, step)) if step.settling else self._round(step)
+            case Attach():
+                return self._round(step)
+            case Read():
+                return _in_time(partial(self._read, step)) if step.settling else self._read(step)
+            case Ask():
+                return self._runner.call(partial(self._ask, step.call))
+            case Batch():
+                return self._runner.run(step, self._tell)
+            case _:
+                assert_never(step)
+
+    def _round(self, step: Send | Attach) -> FinishedTurn:
+        self.streaming = True
+        try:
+            turn = self._send(step)
+        finally:
+            self.streaming = False
+        self._tell(RoundFinished(turn=turn))
+        return turn
+
+    def _send(self, step: Send | Attach) -> FinishedTurn:
+        with self._stream(step) as stream:
+            for event in stream:
+                if not (isinstance(step, Send) and step.settling):
+                    self._tell(event)
+            return stream.result()
+
+    def _stream(self, step: Send | Attach) -> TurnStream:
+        if isinstance(step, Attach):
+            if self._client.runs.retrieve(step.run_id).background:  # nobody can attach to any other one (measured)
+                return self._client.conversations.messages.stream(**self.place, run_id=step.run_id)
+            step = step.otherwise
+        return self._client.conversations.messages.create(**self.rules.request.arguments(step))
+
+    def _read(self, step: Read) -> Rows:
+        return self._client.conversations.messages.list(**self.place, **step.query)
+
+    def _ask(self, call: PendingCall) -> Any:
+        assert self.rules.on_approval is not None, "without it nobody is asked"
+        decision = self.rules.on_approval(call)
+        return asyncio.run(_awaited(decision)) if inspect.isawaitable(decision) else decision
+
+    def _cancel(self) -> None:
+        with suppress(LettaError):  # it ended meanwhile
+            self._client.conversations.cancel(**self.place)
+
+
+async def _awaited(value: Awaitable[Any]) -> Any:
+    return await value
+
+
+def _in_time(function: Callable[[], Any]) -> Any:
+    """Call a function that must not take for ever; when it does it is left behind in its thread."""
+    outbox: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
+
+    def work() -> None:
+        try:
+            outbox.put((function(), None))
+        except BaseException as raised:
+            outbox.put((None, raised))
+
+    threading.Thread(target=work, name="letta-settle", daemon=True).start()
+    try:
+        value, error = outbox.get(timeout=pumps.SETTLE_TIMEOUT)
+    except Empty:
+        raise too_long() from None
+    if error is not None:
+        raise error
+    return value
+
+
+_in_flight: set[ThreadPump] = set()
+
+
+def _keep_until_over(pump: ThreadPump) -> None:
+    _in_flight.add(pump)
+    # Handlers run last registered first: this one must be registered after the one that closes the pump's client.
+    atexit.unregister(_settle_at_exit)
+    atexit.register(_settle_at_exit)
+
+
+def _settle_at_exit() -> None:
+    """Give loops that go on in the background a little time to leave no call pending; their threads are daemons."""
+    still = list(_in_flight)
+    for pump in still:
+        pump.stop()
+    deadline = time.monotonic() + pumps.EXIT_TIMEOUT
+    for pump in still:
+        pump.wait(max(0.0, deadline - time.monotonic()))

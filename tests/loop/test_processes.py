@@ -1,0 +1,73 @@
+"""A process that ends in mid-turn, by itself or by Ctrl-C, leaves no call pending."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.conftest import Backend
+from tests.contract.wire import Wire
+from tests.loop.support import next_turn_works, results
+
+HEAD = """
+import sys, threading
+from letta_adapters import LettaClient
+from letta_adapters.loop import run_turn, stream_turn
+
+url, conversation_id, script = sys.argv[1:]
+
+def hang() -> str:
+    '''Hang.'''
+    print("began", flush=True)
+    threading.Event().wait()
+    return "never"
+
+def add(a: int, b: int) -> int:
+    '''Add.'''
+    return a + b
+
+client = LettaClient(base_url=url)
+"""
+INTERRUPTED = "run_turn(client, conversation_id, script, tools=[hang])"
+LEAVING = """
+for event in stream_turn(client, conversation_id, script, tools=[add]):
+    break
+print("left", flush=True)
+"""
+
+
+@contextmanager
+def program(code: str, *arguments: str) -> Generator[subprocess.Popen[str], None, None]:
+    command = [sys.executable, "-c", HEAD + code, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_ctrl_c_while_a_tool_hangs_denies_its_call(backend: Backend, wire: Wire, conversation_id: str) -> None:
+    with program(INTERRUPTED, backend.base_url, conversation_id, "[[call hang {}]]") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "began\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert "KeyboardInterrupt" in errors
+    assert [kind for kind, _ in results(wire, conversation_id)] == ["denied"]
+    assert next_turn_works(wire, conversation_id)
+
+
+@pytest.mark.parametrize("script", ['[[call add {"a": 1, "b": 2}]] [[next]] [[say three]]', "[[say hi]]"])
+def test_a_program_that_ends_right_after_it_left_a_stream_leaves_no_call(
+    backend: Backend, wire: Wire, conversation_id: str, script: str
+) -> None:
+    with program(LEAVING, backend.base_url, conversation_id, script) as process:
+        output, errors = process.communicate(timeout=60)
+    assert (output, errors, process.returncode) == ("left\n", "", 0)
+    results(wire, conversation_id)
+    assert next_turn_works(wire, conversation_id)
