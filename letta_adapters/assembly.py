@@ -8,7 +8,7 @@ linear in its length.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -28,6 +28,7 @@ from letta_adapters.events import (
     TurnDelta,
     TurnEvent,
     TurnPart,
+    TurnStarted,
 )
 from letta_adapters.wire import (
     ApprovalRequestMessage,
@@ -208,6 +209,34 @@ class Assembly:
             part.finish() if isinstance(part, (_OpenText, _OpenReasoning, _OpenCall)) else part for part in self._parts
         )
 
+    def replaced_by(self, rows: Iterable[KnownMessage | Unknown]) -> tuple[Assembly, list[TurnEvent]]:
+        """Put the stored rows of a turn that ended in the place of what was streamed of it.
+
+        Returns:
+            The whole turn, and what of it was not told yet.
+
+        Raises:
+            ValueError: The rows contradict what was told already.
+        """
+        stored = Assembly(own_results=self._own_results)
+        told = self.parts()
+        untold = {call.index for call in self._untold}
+        news = [event for row in rows for event in stored.feed(row)]
+        news.extend(stored._told_calls())
+        events: list[TurnEvent] = []
+        for event in news:
+            if isinstance(event, (TurnStarted, AnswerStarted)):
+                if self.answer_id is None:
+                    events.append(event)
+            elif event.index >= len(told) or event.index in untold:
+                events.append(event)
+            elif rest := _rest(event, told[event.index]):
+                events.append(rest)
+        if len(stored._parts) < len(told):
+            raise ValueError("the server stored less than it streamed")
+        stored.answer_id = self.answer_id or stored.answer_id
+        return stored, events
+
     def _add(self, part: HiddenReasoning | ServerToolResult | PendingCall | Notice) -> TurnDelta:
         self._parts.append(part)
         return part
@@ -285,3 +314,19 @@ def _extend(calls: dict[str, _OpenCall], call: ToolCall | ToolCallDelta, *, inde
     if call.arguments:
         part.pieces.append(call.arguments)
     return part
+
+
+def _rest(stored: TurnDelta, told: TurnPart) -> TurnDelta | None:
+    """What is new in a part of which the beginning was told."""
+    match stored, told:
+        case TextDelta(), Text() if stored.text.startswith(told.text):
+            text = stored.text[len(told.text) :]
+            return TextDelta(index=stored.index, text=text) if text else None
+        case ReasoningDelta(), Reasoning() if stored.text.startswith(told.text):
+            text = stored.text[len(told.text) :]
+            signature = None if told.signature else stored.signature
+            return ReasoningDelta(index=stored.index, text=text, signature=signature) if text or signature else None
+        case _ if type(stored) is type(told):
+            return None
+        case _:
+            raise ValueError(f"part {stored.index} was streamed otherwise than it was stored")

@@ -7,7 +7,7 @@ from typing import Any
 
 from letta_adapters.client import AsyncLettaClient, LettaClient
 from letta_adapters.client.endpoints import Endpoint
-from letta_adapters.delivery import Claim, Delivered, Flow, Pause, Step, TurnOutcome
+from letta_adapters.delivery_steps import Claim, Delivered, Flow, Pause, Step, TurnOutcome
 from letta_adapters.drivers import AsyncTurnStream, TurnStream, busy_here
 from letta_adapters.errors import LettaError
 from letta_adapters.events import TurnEvent
@@ -27,8 +27,8 @@ def deliver(client: LettaClient, flow: Flow) -> Generator[TurnEvent | Delivered,
                 answer = _call(client, step)
             elif isinstance(step, Claim):
                 hold = client.hold(step.conversation_id, step.agent_id)
-                if not hold.acquire(client.busy_timeout):
-                    answer = busy_here(client.busy_timeout)
+                if not hold.acquire(step.patience.left()):
+                    answer = busy_here(step.patience.seconds)
             elif isinstance(step, Pause):
                 client.pause(step.seconds)
             else:
@@ -56,8 +56,8 @@ async def adeliver(client: AsyncLettaClient, flow: Flow) -> AsyncGenerator[TurnE
                 answer = await _acall(client, step)
             elif isinstance(step, Claim):
                 hold = client.hold(step.conversation_id, step.agent_id)
-                if not await hold.acquire_async(client.busy_timeout):
-                    answer = busy_here(client.busy_timeout)
+                if not await hold.acquire_async(step.patience.left()):
+                    answer = busy_here(step.patience.seconds)
             elif isinstance(step, Pause):
                 await client.pause(step.seconds)
             else:

@@ -5,82 +5,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
-from typing import Protocol
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from contextlib import suppress
+from threading import Thread
+from typing import Any
 
 from typing_extensions import Self, assert_never
 
+from letta_adapters.connections import AsyncResponse, AsyncTransport, Response, Transport
 from letta_adapters.errors import ConversationBusy, LettaError
 from letta_adapters.events import FinishedTurn, TurnEvent
 from letta_adapters.exchange import Broken, Request
-from letta_adapters.locks import Hold
-from letta_adapters.steps import Done, Failed, Open, Read, Step, Wait
+from letta_adapters.locks import Hold, Patience
+from letta_adapters.steps import Done, Failed, OnAbandon, Open, Read, Step, Wait
 from letta_adapters.turn import Turn
 
-__all__ = ["AsyncResponse", "AsyncTransport", "AsyncTurnStream", "Response", "Transport", "TurnStream", "busy_here"]
+__all__ = ["AsyncTurnStream", "TurnStream", "busy_here"]
 
 
 _LOG = logging.getLogger("letta_adapters")
 
-
-class Response(Protocol):
-    """An answer whose body is read bit by bit. Methods raise `Broken` when the connection fails."""
-
-    @property
-    def status(self) -> int:
-        """The HTTP status."""
-        ...
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The headers, names in lower case."""
-        ...
-
-    def read(self, timeout: float) -> bytes | None:
-        """The next bytes, or `None` at the end."""
-        ...
-
-    def close(self) -> None:
-        """Give the connection back, or cut it where the body was not read to its end."""
-        ...
-
-
-class AsyncResponse(Protocol):
-    """The asynchronous twin of `Response`."""
-
-    @property
-    def status(self) -> int:
-        """The HTTP status."""
-        ...
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The headers, names in lower case."""
-        ...
-
-    async def read(self, timeout: float) -> bytes | None:
-        """The next bytes, or `None` at the end."""
-        ...
-
-    async def close(self) -> None:
-        """Give the connection back, or cut it where the body was not read to its end."""
-        ...
-
-
-class Transport(Protocol):
-    """Sends requests; raises `Broken` when the connection fails."""
-
-    def open(self, request: Request, *, idle_timeout: float) -> Response:
-        """Send a request and give the answer once its headers are here."""
-        ...
-
-
-class AsyncTransport(Protocol):
-    """The asynchronous twin of `Transport`."""
-
-    async def open(self, request: Request, *, idle_timeout: float) -> AsyncResponse:
-        """Send a request and give the answer once its headers are here."""
-        ...
+_CANCEL_TIMEOUT = 5.0
+_SEEN_OFF = "letta-adapters: a turn that its caller left"
 
 
 def busy_here(seconds: float) -> ConversationBusy:
@@ -99,17 +45,29 @@ class _Driver:
     stream that nobody refers to any more is closed at once and not when a cycle happens to be collected.
     """
 
-    def __init__(self, turn: Turn, hold: Hold, busy_timeout: float) -> None:
+    def __init__(self, turn: Turn, *, hold: Hold, patience: Patience, idle_timeout: float, on_abandon: OnAbandon):
         self.turn = turn
         self.hold = hold
-        self.busy_timeout = busy_timeout
+        self.patience = patience
+        self.idle_timeout = idle_timeout
+        self.on_abandon = on_abandon
         self.began = False
         self._finished: FinishedTurn | None = None
         self._error: LettaError | None = None
 
+    @property
+    def over(self) -> bool:
+        """Whether the turn was carried to its end."""
+        return self._finished is not None or self._error is not None
+
+    @property
+    def cancelling(self) -> Request | None:
+        """What to send to the server when the caller leaves."""
+        return self.turn.cancelling if self.on_abandon == "cancel" else None
+
     def busy(self) -> LettaError:
         """The error for a conversation that this process keeps busy."""
-        self._error = busy_here(self.busy_timeout)
+        self._error = busy_here(self.patience.seconds)
         return self._error
 
     def ended(self, step: Done | Failed) -> None:
@@ -134,27 +92,18 @@ class _Driver:
 
 
 class _BlockingDriver(_Driver):
-    def __init__(
-        self,
-        turn: Turn,
-        transport: Transport,
-        hold: Hold,
-        busy_timeout: float,
-        idle_timeout: float,
-        sleep: Callable[[float], None],
-    ) -> None:
-        super().__init__(turn, hold, busy_timeout)
+    def __init__(self, turn: Turn, transport: Transport, sleep: Callable[[float], None], **rules: Any) -> None:
+        super().__init__(turn, **rules)
         self._transport = transport
-        self._idle_timeout = idle_timeout
         self._sleep = sleep
         self._response: Response | None = None
 
     def run(self) -> Generator[TurnEvent, None, None]:
-        if not self.hold.acquire(self.busy_timeout):
+        if not self.hold.acquire(self.patience.left()):
             raise self.busy()
         self.began = True
         try:
-            step: Step = self.turn.start()
+            step = self.turn.start()
             while not isinstance(step, (Done, Failed)):
                 step = self._carry_out(step)
                 if not self.turn.exclusive:
@@ -163,8 +112,12 @@ class _BlockingDriver(_Driver):
             self.ended(step)
             self.raise_failure()
         finally:
-            self.hold.release()
-            self._close_response()
+            try:
+                self._close_response()
+                if not self.over:
+                    self._leave()
+            finally:
+                self.hold.release()
 
     def _carry_out(self, step: Open | Read | Wait) -> Step:
         try:
@@ -175,7 +128,7 @@ class _BlockingDriver(_Driver):
                     return self.turn.closed() if chunk is None else self.turn.received(chunk)
                 case Open():
                     self._close_response()
-                    self._response = self._transport.open(step.request, idle_timeout=self._idle_timeout)
+                    self._response = self._transport.open(step.request, idle_timeout=self.idle_timeout)
                     return self.turn.responded(self._response.status, self._response.headers)
                 case Wait():
                     self._close_response()
@@ -186,6 +139,28 @@ class _BlockingDriver(_Driver):
                     assert_never(step)
         except Broken as broken:
             return self.turn.broke(broken)
+        except LettaError as error:
+            return self.turn.unreadable(error)
+
+    def _leave(self) -> None:
+        """The caller left before the end."""
+        if request := self.cancelling:
+            with suppress(Broken, LettaError):
+                self._transport.open(request, idle_timeout=_CANCEL_TIMEOUT).close()
+        if step := self.turn.abandoned():
+            thread = Thread(target=self._see_off, args=[step, self.hold.hand_over()], name=_SEEN_OFF, daemon=True)
+            thread.start()
+
+    def _see_off(self, step: Step, hold: Hold) -> None:
+        """Keep other turns away until the one that its caller left is over."""
+        try:
+            while not isinstance(step, (Done, Failed)):
+                step = self._carry_out(step)
+        except Exception as error:
+            _LOG.warning("A turn that its caller left is not waited for any longer: %s", error)
+        finally:
+            self._close_response()
+            hold.release()
 
     def _close_response(self) -> None:
         if self._response is not None:
@@ -195,26 +170,19 @@ class _BlockingDriver(_Driver):
 
 class _AsyncDriver(_Driver):
     def __init__(
-        self,
-        turn: Turn,
-        transport: AsyncTransport,
-        hold: Hold,
-        busy_timeout: float,
-        idle_timeout: float,
-        sleep: Callable[[float], Awaitable[None]],
+        self, turn: Turn, transport: AsyncTransport, sleep: Callable[[float], Awaitable[None]], **rules: Any
     ) -> None:
-        super().__init__(turn, hold, busy_timeout)
+        super().__init__(turn, **rules)
         self._transport = transport
-        self._idle_timeout = idle_timeout
         self._sleep = sleep
         self._response: AsyncResponse | None = None
 
     async def run(self) -> AsyncGenerator[TurnEvent, None]:
-        if not await self.hold.acquire_async(self.busy_timeout):
+        if not await self.hold.acquire_async(self.patience.left()):
             raise self.busy()
         self.began = True
         try:
-            step: Step = self.turn.start()
+            step = self.turn.start()
             while not isinstance(step, (Done, Failed)):
                 step = await self._carry_out(step)
                 if not self.turn.exclusive:
@@ -224,8 +192,12 @@ class _AsyncDriver(_Driver):
             self.ended(step)
             self.raise_failure()
         finally:
-            self.hold.release()
-            await self._close_response()
+            try:
+                await self._close_response()
+                if not self.over:
+                    await self._leave()
+            finally:
+                self.hold.release()
 
     async def _carry_out(self, step: Open | Read | Wait) -> Step:
         try:
@@ -236,7 +208,7 @@ class _AsyncDriver(_Driver):
                     return self.turn.closed() if chunk is None else self.turn.received(chunk)
                 case Open():
                     await self._close_response()
-                    self._response = await self._transport.open(step.request, idle_timeout=self._idle_timeout)
+                    self._response = await self._transport.open(step.request, idle_timeout=self.idle_timeout)
                     return self.turn.responded(self._response.status, self._response.headers)
                 case Wait():
                     await self._close_response()
@@ -247,6 +219,31 @@ class _AsyncDriver(_Driver):
                     assert_never(step)
         except Broken as broken:
             return self.turn.broke(broken)
+        except LettaError as error:
+            return self.turn.unreadable(error)
+
+    async def _leave(self) -> None:
+        """The caller left before the end, perhaps because its task was cancelled: tasks of their own do the rest."""
+        if step := self.turn.abandoned():
+            _in_background(self._see_off(step, self.hold.hand_over()))
+        if request := self.cancelling:
+            await asyncio.shield(_in_background(self._cancel(request)))
+
+    async def _cancel(self, request: Request) -> None:
+        with suppress(Broken, LettaError):
+            response = await self._transport.open(request, idle_timeout=_CANCEL_TIMEOUT)
+            await response.close()
+
+    async def _see_off(self, step: Step, hold: Hold) -> None:
+        """Keep other turns away until the one that its caller left is over."""
+        try:
+            while not isinstance(step, (Done, Failed)):
+                step = await self._carry_out(step)
+        except Exception as error:
+            _LOG.warning("A turn that its caller left is not waited for any longer: %s", error)
+        finally:
+            await self._close_response()
+            hold.release()
 
     async def _close_response(self) -> None:
         if self._response is not None:
@@ -254,11 +251,23 @@ class _AsyncDriver(_Driver):
             await response.close()
 
 
+_background: set[asyncio.Task[None]] = set()
+"""Event loops refer to their tasks weakly."""
+
+
+def _in_background(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    task = asyncio.get_running_loop().create_task(work, name=_SEEN_OFF)
+    _background.add(task)
+    task.add_done_callback(_background.discard)
+    return task
+
+
 class TurnStream:
     """A turn in flight: iterate over its events, then ask for its `result`.
 
     Nothing is sent before the first event is asked for. Leaving early closes the connection at once; the server goes
-    on with a turn that it accepted.
+    on with a turn that it accepted, or is asked to cancel it (`on_abandon`). Where it cannot stream in the background,
+    and so keeps nobody away from such a turn, a thread waits for its end and other turns of this process wait for that.
 
     Raises:
         LettaError: While iterating; the tree is in `letta_adapters.errors`.
@@ -270,11 +279,14 @@ class TurnStream:
         transport: Transport,
         *,
         hold: Hold,
-        busy_timeout: float,
+        patience: Patience,
         idle_timeout: float,
+        on_abandon: OnAbandon = "finish",
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._driver = _BlockingDriver(turn, transport, hold, busy_timeout, idle_timeout, sleep)
+        self._driver = _BlockingDriver(
+            turn, transport, sleep, hold=hold, patience=patience, idle_timeout=idle_timeout, on_abandon=on_abandon
+        )
         self._events = self._driver.run()
 
     @property
@@ -310,12 +322,14 @@ class TurnStream:
         return self._driver.result()
 
     def close(self) -> None:
-        """Close the connection; the server goes on with a turn that it accepted."""
+        """Leave: close the connection, and do with the turn what `on_abandon` says."""
         self._events.close()
 
 
 class AsyncTurnStream:
     """A turn in flight: iterate over its events, then await its `result`. The twin of `TurnStream`.
+
+    Where a thread of that would wait for the end of a turn that was left, a task does here, as long as its loop runs.
 
     It belongs to one task: another one may cancel that task, not close the stream under it.
     """
@@ -326,11 +340,14 @@ class AsyncTurnStream:
         transport: AsyncTransport,
         *,
         hold: Hold,
-        busy_timeout: float,
+        patience: Patience,
         idle_timeout: float,
+        on_abandon: OnAbandon = "finish",
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._driver = _AsyncDriver(turn, transport, hold, busy_timeout, idle_timeout, sleep)
+        self._driver = _AsyncDriver(
+            turn, transport, sleep, hold=hold, patience=patience, idle_timeout=idle_timeout, on_abandon=on_abandon
+        )
         self._events = self._driver.run()
 
     @property
@@ -366,5 +383,5 @@ class AsyncTurnStream:
         return self._driver.result()
 
     async def aclose(self) -> None:
-        """Close the connection; the server goes on with a turn that it accepted."""
+        """Leave: close the connection, and do with the turn what `on_abandon` says."""
         await self._events.aclose()

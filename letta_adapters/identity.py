@@ -16,7 +16,7 @@ from uuid import UUID, uuid5
 
 from letta_adapters.wire import ApprovalCreate, InputMessage, MessageCreate
 
-__all__ = ["Item", "with_otids"]
+__all__ = ["Item", "conversation_marker", "is_repeatable", "with_otids"]
 
 _NAMESPACE = UUID("6b1f6a3e-0c55-5d0a-9d53-5f9d7f0a4c11")
 """Name space of derived otids; changing it would make every re-run a new turn."""
@@ -37,6 +37,16 @@ class Item:
     framework_id: str | None = None
 
 
+def is_repeatable(items: Sequence[Item]) -> bool:
+    """Whether a request has the same otids whoever makes it: any of it has an id of its framework or answers a call."""
+    return any(item.framework_id or isinstance(item.message, ApprovalCreate) for item in items)
+
+
+def conversation_marker(*parts: str | None) -> str:
+    """What a conversation that is made for a thread is found by again."""
+    return f"letta-adapters {_otid(*parts)}"
+
+
 def with_otids(items: Sequence[Item], *, scope: Sequence[str | int | None], nonce: str) -> list[InputMessage]:
     """Give every message of a request its otid.
 
@@ -48,7 +58,7 @@ def with_otids(items: Sequence[Item], *, scope: Sequence[str | int | None], nonc
         scope: What the request belongs to: conversation, anchor, attempt.
         nonce: A random text.
     """
-    repeatable = any(item.framework_id or isinstance(item.message, ApprovalCreate) for item in items)
+    repeatable = is_repeatable(items)
     return [
         item.message.model_copy(
             update={

@@ -9,12 +9,35 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout  # not the built-in one before Python 3.11
 from weakref import WeakValueDictionary
 
-__all__ = ["ConversationLock", "Hold", "conversation_lock"]
+__all__ = ["ConversationLock", "Hold", "Patience", "conversation_lock"]
+
+
+class Patience:
+    """Seconds to wait, in all, for other turns of a conversation, whoever they belong to.
+
+    Args:
+        seconds: How many; they begin when they are first asked for.
+        clock: Tells seconds.
+    """
+
+    def __init__(self, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.seconds = seconds
+        self._clock = clock
+        self._until: float | None = None
+
+    def left(self) -> float:
+        """Seconds that are left, never negative."""
+        now = self._clock()
+        if self._until is None:
+            self._until = now + self.seconds
+        return max(0.0, self._until - now)
 
 
 class ConversationLock:
@@ -89,6 +112,15 @@ class Hold:
         """Take the lock unless it is taken already, waiting at most `timeout` seconds; tell whether it is taken."""
         self._held = self._held or await self._lock.acquire_async(timeout)
         return self._held
+
+    def hand_over(self) -> Hold:
+        """A hold that has the lock in the place of this one."""
+        successor = Hold(self._lock)
+        successor._held, self._held = self._held, False
+        return successor
+
+    def __del__(self) -> None:
+        self.release()  # an event loop may end before whoever waits in it gets to do it
 
     def release(self) -> None:
         """Give the lock back, if it is taken."""

@@ -8,7 +8,8 @@
 4. foreign turns, of another model or another agent, are told: as the assistant's words, or as text;
 5. system messages: sent when new or changed, or as an override, or not at all;
 6. an empty tail sends nothing: there is nothing to answer;
-7. identity: otids that are the same whenever the same thing is sent again.
+7. identity: otids that are the same whenever the same thing is sent again;
+9. pending calls that the transcript does not know of are denied, where that may be done (`pending.py`).
 
 Where a rule needs to know what the server holds, the plan says so (`needs_held`) and is made again with the
 answer.
@@ -22,7 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from letta_adapters.identity import Item, with_otids
+from letta_adapters.identity import Item, is_repeatable, with_otids
 from letta_adapters.tail import Tail, answers, item, said
 from letta_adapters.transcript import Anchor, AssistantEntry, Entry, HumanEntry, SystemEntry, ToolEntry
 from letta_adapters.wire import InputMessage
@@ -100,6 +101,11 @@ class Plan:
     needs_held: bool = False
     reasons: tuple[str, ...] = ()
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether whoever has the same transcript makes the same request of it."""
+        return is_repeatable(self.items)
+
     def messages(self, conversation_id: str, *, attempt: int, nonce: str) -> list[InputMessage]:
         """The messages with their otids (rule 7).
 
@@ -119,6 +125,7 @@ def plan(
     *,
     system_policy: SystemPolicy = "once",
     held: Held | None = None,
+    settle: Sequence[str] = (),
 ) -> Plan:
     """Work out what to send.
 
@@ -127,6 +134,7 @@ def plan(
         target: Where it goes.
         system_policy: What becomes of system messages.
         held: What the conversation holds, when a plan asked for it.
+        settle: Ids of the calls that the server waits for, where it said so; each is answered or denied.
 
     Raises:
         ValueError: There is nothing to send: an empty transcript, only system messages, an empty human message, or
@@ -144,7 +152,7 @@ def plan(
     reasons = [_tell_anchor(anchor, boundary, target)]
 
     answered = transcript[boundary] if boundary is not None else None
-    pending = _pending(anchor, tail, held)
+    pending = settle or _pending(anchor, tail, held)
     system = _System.of(transcript[:leading], tail, system_policy)
     needs_held = held is None and anchor is None and target.pinned and (bool(system.to_tell) or _has_results(tail))
     leading_system = system.decide(anchor, held, reasons)

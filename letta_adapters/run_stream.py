@@ -9,10 +9,12 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
+from letta_adapters import sse
 from letta_adapters.assembly import Assembly
 from letta_adapters.errors import LettaError, ProtocolError, TurnFailed
 from letta_adapters.events import TurnEvent, TurnStarted
 from letta_adapters.exchange import error_from_detail, excerpt
+from letta_adapters.reading import StoredTurn
 from letta_adapters.sse import ServerSentEvent, SSEDecoder
 from letta_adapters.wire import (
     AssistantMessage,
@@ -63,12 +65,13 @@ class RunStream:
         run_id: str | None = None,
         last_seq: int = 0,
     ) -> None:
-        self._assembly = assembly
+        self.assembly = assembly
         self._conversation_id = conversation_id
         self._otids = otids
         self._decoder = SSEDecoder()
         self._error: ErrorMessage | None = None
         self._connection_seq = 0  # number of the last event of this connection
+        self._barren = 0  # bytes since the last event that was more than a sign of life
         self.unnumbered = False  # it brought messages without numbers, so a replay could not be told from news
         self.events: list[TurnEvent] = []
         self.run_id = run_id
@@ -82,6 +85,25 @@ class RunStream:
         """Another connection begins; half an event of the old one is worth nothing."""
         self._decoder = SSEDecoder()
         self._connection_seq = 0
+        self._barren = 0
+
+    def read_back(self, stored: StoredTurn) -> None:
+        """Take what the server stored of the run in the place of the rest of its stream.
+
+        Raises:
+            ValueError: It contradicts what was streamed.
+        """
+        self._name_run(stored.run.id)
+        self.stop = StopReason(stop_reason=stored.stop_reason)
+        self.complete_with(stored)
+        if self._error is None and stored.stop_reason not in _FAILURES:  # a failed step is not stored
+            self.assembly, events = self.assembly.replaced_by(stored.rows)
+            self.events.extend(events)
+
+    def complete_with(self, stored: StoredTurn) -> None:
+        """Take what the server recorded of the end of the run, all messages of which were streamed."""
+        self.usage = self.usage or stored.usage
+        self._error = self._error or stored.error
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes.
@@ -90,6 +112,9 @@ class RunStream:
             ProtocolError: They are not the events of a Letta server.
         """
         for event in self._decoder.feed(chunk):
+            self._barren += len(event.data)
+            if self._barren > 2 * sse.MAX_EVENT_BYTES:  # a ping is a sign of life, a flood of pings is none
+                raise ProtocolError(f"The server sent {self._barren} bytes of nothing new.", accepted=None)
             if event.data == b"[DONE]":
                 self.marked_end = True
             else:
@@ -112,7 +137,7 @@ class RunStream:
             return None
         detail = self._error.detail or self._error.message if self._error else None
         # Once there was an answer the input was taken, whatever the detail says.
-        refusal = error_from_detail(detail or "", ids) if not self._assembly.message_ids else None
+        refusal = error_from_detail(detail or "", ids) if not self.assembly.message_ids else None
         return refusal or TurnFailed(
             f"The server ended the turn with {reason!r}.",
             stop_reason=reason,
@@ -125,6 +150,8 @@ class RunStream:
         if event.seq_id is not None and self._repeated(event, event.seq_id):
             self.marked_end = self.marked_end or (self.over and isinstance(event, Ping))
             return
+        if not isinstance(event, Ping):
+            self._barren = 0
         match event:
             case AssistantMessage() | ReasoningMessage():  # first, because there are so many of them
                 self._message(event)
@@ -143,7 +170,7 @@ class RunStream:
     def _message(self, message: KnownMessage | Unknown) -> None:
         self._name_run(message.run_id)
         self.unnumbered = self.unnumbered or message.seq_id is None
-        self.events.extend(self._assembly.feed(message))
+        self.events.extend(self.assembly.feed(message))
 
     def _ping(self, ping: Ping) -> None:
         self._name_run(ping.run_id)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from letta_adapters.errors import LettaError
 from letta_adapters.events import FinishedTurn
 from letta_adapters.exchange import Request
 
-__all__ = ["Capabilities", "Done", "Failed", "Open", "Read", "Step", "TurnPolicy", "Wait"]
+__all__ = ["Capabilities", "Done", "Failed", "OnAbandon", "Open", "Read", "Step", "TurnPolicy", "Wait"]
+
+OnAbandon = Literal["finish", "cancel"]
+"""What becomes of a turn at the server when its caller leaves before its end."""
 
 
 @dataclass(frozen=True, kw_only=True)

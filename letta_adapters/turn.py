@@ -4,59 +4,61 @@ The machine is told what happened (`responded`, `received`, `closed`, `broke`, `
 step: open this request, read, wait, done, failed. Retries, resuming, dropping of repeated events and the reading of
 errors exist here and nowhere else; the drivers only carry the steps out.
 
-    start ─► Open(POST) ─► Read … Read ─► (Open(confirm) ─► Read …) ─► Done
+    start ─► Open(POST) ─► Read … Read ─► (Open(which calls wait?) ─► Read …) ─► Done
                 ▲              │ lost before `stop_reason`
-                └── Wait ◄─────┘ then resume by run and sequence number, or the same POST again: with
-                                 `background` the server replays the run of the same otids (measured on 0.16.8)
+                ├── Wait ◄─────┤ then resume by run and sequence number, or the same POST again: with
+                │              │ `background` the server replays the run of the same otids (measured on 0.16.8)
+    looked for ─┘              └─► Open(what was stored?) ─► Read … ─► Done, or TurnInterrupted
 
-Without background streams the server does not dedupe: a POST whose fate is unknown is then never sent again.
+Without background streams the server does not dedupe: a POST whose fate is unknown is then never sent again. What
+became of it is read back (`reading.py`), and a request that may have been sent before is looked for first.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 from letta_adapters import retry
 from letta_adapters.assembly import Assembly
 from letta_adapters.errors import ConversationBusy, LettaError, ProtocolError, TurnInterrupted
 from letta_adapters.events import FinishedTurn, TurnEvent
-from letta_adapters.exchange import Broken, BrokenKind, Request, error_from_response, excerpt
+from letta_adapters.exchange import Broken, BrokenKind, Request, error_from_response
+from letta_adapters.locks import Patience
+from letta_adapters.reading import (
+    Answer,
+    Reading,
+    StoredTurn,
+    Unreadable,
+    kept_calls,
+    messages_path,
+)
 from letta_adapters.run_stream import RunStream
 from letta_adapters.steps import Capabilities, Done, Failed, Open, Read, Step, TurnPolicy, Wait
-from letta_adapters.wire import (
-    ApprovalRequestMessage,
-    TurnRequest,
-    calls_of,
-    parse_messages,
-)
+from letta_adapters.turn_requests import TurnRequests
+from letta_adapters.wire import TurnRequest
 
-__all__ = ["Turn", "messages_path"]
+__all__ = ["Turn"]
+
+T = TypeVar("T")
 
 _CLOCK_SLACK = timedelta(seconds=2)
 _MAX_ERROR_BODY = 64 * 1024
-_MAX_CONFIRM_BODY = 64 * 1024 * 1024
+_MAX_READ_BODY = 64 * 1024 * 1024
 _DRAIN_TIMEOUT = 0.25
 """Seconds to wait for the end of an answer that can bring nothing more."""
 _DRAIN_READS = 8
-_CONFIRM_LIMIT = 20
-"""Newest rows of the run to look for the pending calls in."""
 
 
 class _State(Enum):
+    WAITING = "waiting"
     SENT = "sent"  # a request of the turn is on its way
     REFUSED = "refused"  # reading the body of an error answer
     STREAMING = "streaming"
-    CONFIRMING = "confirming"  # asking which pending calls the server kept
+    ASKING = "asking"  # reading what the server stored
     OVER = "over"
-
-
-def messages_path(conversation_id: str) -> str:
-    """The path of a conversation's messages."""
-    return f"/v1/conversations/{conversation_id}/messages"
 
 
 class Turn:
@@ -68,7 +70,9 @@ class Turn:
         agent_id: The agent, where known.
         run_id: The run to attach to; without it, the latest one in flight.
         starting_after: Number of the last event of the run that is not wanted.
+        may_be_stored: Whether somebody may have sent the request before.
         policy: How long it is tried.
+        patience: How long it waits for other turns of the conversation.
         capabilities: What is known of the server.
     """
 
@@ -80,21 +84,21 @@ class Turn:
         agent_id: str | None = None,
         run_id: str | None = None,
         starting_after: int = 0,
+        may_be_stored: bool = False,
         policy: TurnPolicy | None = None,
+        patience: Patience | None = None,
         capabilities: Capabilities | None = None,
     ) -> None:
-        self._request = request
-        self._conversation_id = conversation_id
-        self._agent_id = agent_id
+        self._requests = TurnRequests(conversation_id=conversation_id, agent_id=agent_id, request=request)
+        self._may_be_stored = may_be_stored
         self._policy = policy or TurnPolicy()
+        self._patience = patience or Patience(self._policy.busy_timeout)
         self._capabilities = capabilities or Capabilities()
         self._background = request is None or (request.background and self._capabilities.background)
-        self._assembly = Assembly(own_results=request.own_results if request else ())
-        self._otids = request.otids if request else ()
         self._stream = RunStream(
-            self._assembly,
+            Assembly(own_results=request.own_results if request else ()),
             conversation_id=conversation_id,
-            otids=self._otids,
+            otids=self._requests.otids,
             run_id=run_id,
             last_seq=starting_after,
         )
@@ -102,31 +106,34 @@ class Turn:
         self._accepted = False
         self._unsure = False  # a request went out and what became of it is not known
         self._drained = 0
-        self._completing = False  # the end was seen, its details were not; one more connection may bring them
-        self._next: Open | None = None
+        self._completions = 0  # times that the end was seen and its details were not
+        self._next: Callable[[], Step] | None = None  # what comes after a wait
+        self._answered: Callable[[Answer], Step] | None = None  # where the answer of a reading goes
+        self._found = False  # the run was there before this turn
         self._broken: Broken | None = None  # the last failure, the cause of giving up
         self._answered_at: datetime | None = None  # by the server's clock
         self._status = 0
         self._headers: Mapping[str, str] = {}
-        self._answer: list[bytes] = []  # body of an error answer, or of the confirmation
+        self._answer: list[bytes] = []  # body of an error answer, or of one that is read whole
         self._answer_size = 0
         self._failures = 0
         self._busy_tries = 0
-        self._busy_waited = 0.0
         self._read = Read(timeout=self._policy.idle_timeout)
 
     # What the driver tells and asks.
 
     def start(self) -> Step:
         """Begin."""
-        return self._open(self._send())
+        if self._requests.request is not None and self._may_be_stored and not self._background:
+            return self._look_for_it()
+        return self._send()
 
     def responded(self, status: int, headers: Mapping[str, str]) -> Step:
         """The answer to the request has begun."""
         self._status, self._headers = status, headers
         self._answer, self._answer_size = [], 0
-        if self._state is _State.CONFIRMING:
-            return self._read if status == 200 else self._confirm_again(f"HTTP {status}")
+        if self._state is _State.ASKING:
+            return self._read
         if status == 200 and headers.get("content-type", "").startswith("text/event-stream"):
             self._accepted = True
             self._answered_at = self._answered_at or retry.parse_date(headers.get("date", ""))
@@ -140,7 +147,7 @@ class Turn:
         """Bytes of the answer arrived."""
         if self._state is _State.STREAMING:
             return self._streamed(chunk)
-        limit = _MAX_CONFIRM_BODY if self._state is _State.CONFIRMING else _MAX_ERROR_BODY
+        limit = _MAX_READ_BODY if self._state is _State.ASKING else _MAX_ERROR_BODY
         self._answer.append(chunk)
         self._answer_size += len(chunk)
         return self.closed() if self._answer_size > limit else self._read
@@ -149,8 +156,8 @@ class Turn:
         """The answer ended cleanly. That alone does not prove that the turn did."""
         if self._state is _State.REFUSED:
             return self._refused(b"".join(self._answer))
-        if self._state is _State.CONFIRMING:
-            return self._confirmed(b"".join(self._answer))
+        if self._state is _State.ASKING:
+            return self._answer_read(Answer(status=self._status, body=b"".join(self._answer)))
         return self._complete() if self._stream.over else self._lost("the stream ended before the turn did")
 
     def broke(self, broken: Broken) -> Step:
@@ -158,18 +165,38 @@ class Turn:
         self._broken = broken
         if self._state is _State.REFUSED:
             return self._refused(b"".join(self._answer), cut=True)
-        if self._state is _State.CONFIRMING:
-            return self._confirm_again(broken.reason)
+        if self._state is _State.ASKING:
+            return self._answer_read(Answer(status=0, reason=broken.reason))
         if self._stream.over:
             return self._end() if broken.kind is BrokenKind.TIMEOUT else self._complete()
         if broken.kind is BrokenKind.CONNECT and not self._accepted:
             return self._again(broken.to_error())
         return self._lost(broken.reason)
 
+    def unreadable(self, error: LettaError) -> Step:
+        """The answer cannot be read at all, or nothing was sent: there is nothing to try again."""
+        return self._fail(error)
+
     def waited(self) -> Step:
         """The time is over."""
         assert self._next is not None, "waited() follows a Wait"
-        return self._next
+        return self._next()
+
+    def abandoned(self) -> Step | None:
+        """The caller left: what is to be done until other turns may follow, `None` where nothing is.
+
+        Without background streams the server keeps nobody away from a turn that goes on after its caller left.
+        """
+        maybe_taken = self._unsure or self._state in (_State.SENT, _State.STREAMING)
+        if self._background or self._state is _State.OVER or not maybe_taken:
+            return None
+        return self._read_back("its caller left")
+
+    @property
+    def cancelling(self) -> Request | None:
+        """The request that cancels the turn, `None` where there is nothing that it could cancel."""
+        nothing_sent = self._state is _State.WAITING and not self._unsure
+        return None if self._state is _State.OVER or nothing_sent else self._requests.cancel(self.run_id)
 
     def take_events(self) -> list[TurnEvent]:
         """The events since the last call."""
@@ -191,7 +218,7 @@ class Turn:
         the server's, in whole seconds. A run that this turn may have begun itself, before an answer was lost, is none.
         """
         began = self._stream.began
-        return (
+        return self._found or (
             not self._unsure
             and began is not None
             and self._answered_at is not None
@@ -206,44 +233,25 @@ class Turn:
         """
         return not (self._accepted and self._background) and self._state is not _State.OVER
 
-    # Requests.
+    # Steps.
 
-    def _send(self) -> Request:
-        """The turn's own request; its bytes are the same every time."""
-        if self._request is None:
-            return self._resume()
-        body = self._request.model_copy(update={"background": self._background})
-        return Request(method="POST", path=messages_path(self._conversation_id), body=body.to_json())
-
-    def _resume(self) -> Request:
-        """The rest of the run where it is known, else the identical request: the server replays it."""
-        if self._request is not None and (self.run_id is None or self._stream.last_seq == 0):
-            return self._send()
-        body: dict[str, Any] = {"starting_after": self._stream.last_seq}
-        if self.run_id is not None:
-            body["run_id"] = self.run_id
-        if self._conversation_id == "default":
-            body["agent_id"] = self._agent_id
-        return Request(
-            method="POST",
-            path=f"/v1/conversations/{self._conversation_id}/stream",
-            body=json.dumps(body).encode(),
+    def _send(self) -> Open:
+        return self._open(
+            self._requests.first(background=self._background, run_id=self.run_id, last_seq=self._stream.last_seq)
         )
 
-    def _confirm(self) -> Request:
-        """Ask which calls the server kept: of several streamed ones it may keep the first only (measured)."""
-        return Request(
-            method="GET",
-            path=f"/v1/runs/{self.run_id}/messages",
-            query={"order": "desc", "limit": _CONFIRM_LIMIT},
+    def _go_on(self) -> Open:
+        return self._open(
+            self._requests.next(background=self._background, run_id=self.run_id, last_seq=self._stream.last_seq)
         )
 
     def _open(self, request: Request, state: _State = _State.SENT) -> Open:
         self._state = state
         return Open(request=request)
 
-    def _wait(self, reason: str, seconds: float | None, then: Open) -> Wait:
+    def _wait(self, reason: str, seconds: float | None, then: Callable[[], Step]) -> Wait:
         """Wait so long, or as long as the number of failures asks for."""
+        self._state = _State.WAITING
         self._next = then
         return Wait(seconds=retry.backoff(self._failures) if seconds is None else seconds, reason=reason)
 
@@ -267,44 +275,43 @@ class Turn:
         return Read(timeout=_DRAIN_TIMEOUT) if self._drained <= _DRAIN_READS else self._end()
 
     def _complete(self) -> Step:
-        """The turn ended, but the connection was lost before its usage or its error: read the end of the run again."""
-        can_be_read = self._background and self.run_id is not None and self._stream.last_seq > 0
-        if self._completing or self._stream.complete or not can_be_read:
+        """The turn ended, but the connection was lost before its usage or its error: ask for them again."""
+        self._completions += 1
+        if self._completions > 2 or self._stream.complete or self.run_id is None:
             return self._end()
-        self._completing = True
-        return self._open(self._resume())
+        if self._background and self._stream.last_seq > 0 and self._completions == 1:
+            return self._go_on()
+        reading = self._requests.what_became_of_it(self.run_id, sent=True, at_most=0, policy=self._policy)
+        return self._ask(reading, then=self._completed, failed=lambda _: self._end())
+
+    def _completed(self, stored: StoredTurn | None) -> Step:
+        """Take the usage and the error of a turn, of which everything else was streamed."""
+        if stored is not None:
+            self._stream.complete_with(stored)
+        return self._end()
 
     def _end(self) -> Step:
         error = self._stream.failure(self._ids())
         if error is not None:
             return self._fail(error)
-        if len(self._assembly.pending_ids) > 1 and self.run_id is not None:
-            return self._open(self._confirm(), _State.CONFIRMING)
+        if len(self._stream.assembly.pending_ids) > 1 and self.run_id is not None:
+            kept = kept_calls(self.run_id, retries=self._policy.max_retries)
+            return self._ask(kept, then=self._done, failed=lambda trouble: self._interrupted(str(trouble)))
         return self._done(kept=None)
-
-    def _confirmed(self, body: bytes) -> Step:
-        try:
-            rows = parse_messages(body)
-        except ValueError:
-            return self._confirm_again(f"the run's messages cannot be read: {excerpt(body)!r}")
-        for row in rows:
-            if isinstance(row, ApprovalRequestMessage):
-                return self._done(kept={call.tool_call_id or "" for call in calls_of(row)})
-        return self._confirm_again("the run's messages do not show the calls yet")
 
     def _done(self, kept: set[str] | None) -> Done:
         self._state = _State.OVER
-        self._stream.events.extend(self._assembly.finish(kept))
+        self._stream.events.extend(self._stream.assembly.finish(kept))
         assert self._stream.stop is not None, "only a turn with a stop reason is done"
         return Done(
             turn=FinishedTurn(
-                conversation_id=self._conversation_id,
-                agent_id=self._agent_id,
+                conversation_id=self._requests.conversation_id,
+                agent_id=self._requests.agent_id,
                 run_id=self.run_id,
-                answer_id=self._assembly.answer_id,
-                message_ids=self._assembly.message_ids,
-                otids=self._otids,
-                parts=self._assembly.parts(),
+                answer_id=self._stream.assembly.answer_id,
+                message_ids=self._stream.assembly.message_ids,
+                otids=self._requests.otids,
+                parts=self._stream.assembly.parts(),
                 stop_reason=self._stream.stop.stop_reason,
                 usage=self._stream.usage,
             )
@@ -313,73 +320,140 @@ class Turn:
     # Trouble.
 
     def _lost(self, reason: str, *, delay: float | None = None) -> Step:
-        """A request went out and its fate is unknown: go on where the server dedupes, else stop."""
+        """A request went out and its fate is unknown: go on where the server dedupes, else see what it stored."""
         self._unsure = True
         self._failures += 1
-        if not self._background or self._stream.unnumbered or self._failures > self._policy.max_retries:
-            return self._interrupted(reason)
-        return self._wait(reason, delay, self._open(self._resume()))
+        if not self._background or self._stream.unnumbered:
+            return self._read_back(reason)
+        if self._failures <= self._policy.max_retries:
+            return self._wait(reason, delay, self._go_on)
+        unreachable = self._broken is not None and self._broken.kind is BrokenKind.CONNECT
+        return self._interrupted(reason) if unreachable else self._read_back(reason)
 
     def _again(self, error: LettaError, *, delay: float | None = None) -> Step:
         """The request was not taken: send it again, or give up with `error`."""
         self._failures += 1
         if self._failures > self._policy.max_retries:
             return self._fail(error)
-        return self._wait(error.message, delay, self._open(self._send()))
-
-    def _confirm_again(self, reason: str) -> Step:
-        self._failures += 1
-        if self._failures > self._policy.max_retries:
-            return self._interrupted(reason)
-        return self._wait(reason, None, self._open(self._confirm(), _State.CONFIRMING))
+        return self._wait(error.message, delay, self._send)
 
     def _refused(self, body: bytes, *, cut: bool = False) -> Step:
         error = error_from_response(
             self._status,
             body,
-            what=f"POST {messages_path(self._conversation_id)}",
-            conversation_id=self._conversation_id,
-            agent_id=self._agent_id,
+            what=f"POST {messages_path(self._requests.conversation_id)}",
+            location=self._headers.get("location"),
+            conversation_id=self._requests.conversation_id,
+            agent_id=self._requests.agent_id,
         )
-        if self._completing:
-            return self._end()
+        if self._stream.over:
+            return self._complete()
         if isinstance(error, ConversationBusy):
             return self._busy(error)
         delay = retry.parse_retry_after(self._headers)
         too_long = delay is not None and delay > retry.MAX_RETRY_AFTER
         if self._accepted:  # it was a resume; a run that is gone is never sent again
             again = retry.should_retry(self._status) and not too_long
-            return self._lost(str(error), delay=delay) if again else self._interrupted(str(error))
+            return self._lost(str(error), delay=delay) if again else self._read_back(str(error))
         if self._status == 503 and self._background and "redis" in (error.detail or "").lower():
             return self._fall_back(error)
         # A database conflict is the one 409 with a Retry-After; a cut one cannot be told from a busy one. In the
         # foreground, what the server did before it failed is unknown, so only a plain refusal is tried again.
         passing = retry.should_retry(self._status) or (self._status == 409 and (delay is not None or cut))
         self._unsure = self._unsure or self._status == 408 or self._status >= 500
-        if too_long or not passing or not (self._background or self._status == 429):
+        if not self._background and self._unsure:
+            return self._read_back(str(error), otherwise=error)
+        if too_long or not passing:
             return self._fail(error)
         return self._again(error, delay=delay)
 
     def _fall_back(self, error: LettaError) -> Step:
         """The server cannot stream in the background."""
         self._background = self._capabilities.background = False
-        if self._unsure:  # a request before this one may have been taken, and nothing dedupes in the foreground
-            return self._interrupted(str(error))
-        return self._open(self._send())
+        # A request before this one may have been taken, and nothing dedupes in the foreground.
+        self._may_be_stored = self._may_be_stored or self._unsure
+        return self.start()
 
     def _busy(self, error: ConversationBusy) -> Step:
-        delay = retry.busy_delay(self._busy_tries)
-        self._busy_tries += 1
-        self._busy_waited += delay
-        if self._busy_waited > self._policy.busy_timeout:
+        left = self._patience.left()
+        if left <= 0:
             return self._fail(error)
-        return self._wait(error.message, delay, self._open(self._resume()))
+        delay = min(left, retry.busy_delay(self._busy_tries))
+        self._busy_tries += 1
+        return self._wait(error.message, delay, self._go_on)
+
+    # Reading back what was stored.
+
+    def _ask(self, reading: Reading[T], *, then: Callable[[T], Step], failed: Callable[[Unreadable], Step]) -> Step:
+        """Carry out a reading, then go on with what it brought."""
+
+        def go_on(answer: Answer | None) -> Step:
+            try:
+                wanted = reading.send(answer)
+            except StopIteration as read:
+                return then(read.value)
+            except Unreadable as trouble:
+                return failed(trouble)
+            if isinstance(wanted, Request):
+                self._answered = go_on
+                return self._open(wanted, _State.ASKING)
+            return self._wait(wanted.reason, wanted.seconds, lambda: go_on(None))
+
+        return go_on(None)
+
+    def _answer_read(self, answer: Answer) -> Step:
+        assert self._answered is not None, "an answer that is read whole follows a reading"
+        return self._answered(answer)
+
+    def _look_for_it(self) -> Step:
+        """Send the request unless it is there already."""
+
+        def looked(stored: StoredTurn | None) -> Step:
+            self._found = stored is not None
+            return self._send() if stored is None else self._recovered(stored)
+
+        reading = self._requests.what_became_of_it(
+            None, sent=self._unsure, at_most=self._patience.left(), policy=self._policy
+        )
+        return self._ask(reading, then=looked, failed=self._not_looked_up)
+
+    def _not_looked_up(self, trouble: Unreadable) -> Step:
+        if trouble.run_id is None:
+            return self._fail(trouble.to_error(self._ids()))
+        self._accepted = True
+        return self._interrupted(str(trouble))
+
+    def _read_back(self, reason: str, *, otherwise: LettaError | None = None) -> Step:
+        """Find out what became of a request; without any trace of it, raise `otherwise` or an interruption."""
+
+        def read(stored: StoredTurn | None) -> Step:
+            if stored is not None:
+                return self._recovered(stored)
+            return self._fail(otherwise) if otherwise else self._interrupted(reason)
+
+        reading = self._requests.what_became_of_it(
+            self.run_id, sent=True, at_most=self._policy.idle_timeout, policy=self._policy
+        )
+        return self._ask(reading, then=read, failed=lambda trouble: self._interrupted(f"{reason}; {trouble}"))
+
+    def _recovered(self, stored: StoredTurn) -> Step:
+        """Take what the server stored for the turn."""
+        self._accepted, self._unsure = True, False
+        try:
+            self._stream.read_back(stored)
+        except ValueError as contradiction:
+            return self._interrupted(str(contradiction))
+        error = self._stream.failure(self._ids())
+        if error is None:
+            return self._done(kept=None)
+        error.accepted = bool(stored.rows)
+        return self._fail(error)
 
     def _interrupted(self, reason: str) -> Failed:
         error = TurnInterrupted(
             f"The connection was lost before the end of the turn was seen: {reason}.",
             hint="The server goes on with a turn that it accepted; read the conversation before sending again.",
-            partial=self._assembly.partial_text,
+            partial=self._stream.assembly.partial_text,
             accepted=True if self._accepted else None,
             **self._ids(),
         )
@@ -390,7 +464,13 @@ class Turn:
         self._state = _State.OVER
         if self._unsure and error.accepted is False:
             error.accepted = None
+        for name, value in self._ids().items():  # what read the answer does not know whose it was
+            setattr(error, name, getattr(error, name) or value)
         return Failed(error=error)
 
     def _ids(self) -> dict[str, Any]:
-        return {"agent_id": self._agent_id, "conversation_id": self._conversation_id, "run_id": self.run_id}
+        return {
+            "agent_id": self._requests.agent_id,
+            "conversation_id": self._requests.conversation_id,
+            "run_id": self.run_id,
+        }

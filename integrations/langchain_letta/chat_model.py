@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, closing
 from typing import Any
 
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, BaseRunManager, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import BaseChatModel
@@ -27,9 +27,13 @@ from letta_adapters.carriers import adeliver, deliver
 from letta_adapters.client import AsyncLettaClient, LettaClient
 from letta_adapters.client.endpoints import check_agent_id, check_conversation_id
 from letta_adapters.client.settings import Settings
-from letta_adapters.delivery import Delivered, Flow, TurnOptions, delivery
+from letta_adapters.delivery import delivery
+from letta_adapters.delivery_steps import Delivered, Flow, Policies, Thread, TurnOptions
 from letta_adapters.events import TurnEvent
+from letta_adapters.locks import Patience
+from letta_adapters.pending import OnPendingApproval
 from letta_adapters.planner import SystemPolicy, Target
+from letta_adapters.steps import OnAbandon
 from letta_adapters.wire import ClientSkill, MessageType
 
 __all__ = ["ChatLetta"]
@@ -83,7 +87,7 @@ class ChatLetta(BaseChatModel):
     """The server; else `LETTA_BASE_URL`, else Letta Cloud."""
 
     api_key: SecretStr | None = Field(default_factory=secret_from_env("LETTA_API_KEY", default=None))
-    """The bearer key; else `LETTA_API_KEY`. A self-hosted server may need none."""
+    """The bearer key; else `LETTA_API_KEY`. A self-hosted server may need none. A pickle leaves it out."""
 
     timeout: float = Field(default=90.0, gt=0)
     """Seconds without any byte after which a connection counts as lost; the server's pings are bytes."""
@@ -102,6 +106,20 @@ class ChatLetta(BaseChatModel):
 
     `once`: sent when new or changed; `override`: sent as `override_system` every time, which hides the agent's memory
     blocks; `ignore`: left out.
+    """
+
+    on_pending_approval: OnPendingApproval = "deny"
+    """What becomes of tool calls that the conversation waits for and the transcript does not know of.
+
+    `deny`: calls to tools that are bound now are denied together with the new message, since nobody will answer them;
+    `deny_all`: so is every other call to a client tool; `error`: none is. Whatever is not denied raises
+    `PendingApprovalError`, which names it. A call of a server tool that waits for a person is never denied here.
+    """
+
+    on_abandon: OnAbandon = "finish"
+    """What becomes of a turn whose caller breaks out of the stream or is cancelled.
+
+    `finish`: it goes on at the server; `cancel`: it is cancelled there. The connection is closed at once either way.
     """
 
     max_steps: int | None = None
@@ -137,6 +155,17 @@ class ChatLetta(BaseChatModel):
         return self
 
     @override
+    def __getstate__(self) -> dict[Any, Any]:
+        # A pickle is written to disks and caches. Whoever reads it has the key in the environment or passes it again.
+        state = super().__getstate__()
+        return {**state, "__dict__": {**state["__dict__"], "api_key": None}}
+
+    @override
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__(state)
+        self.api_key = secret_from_env("LETTA_API_KEY", default=None)()
+
+    @override
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -145,7 +174,7 @@ class ChatLetta(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         model = self._with(kwargs)
-        with closing(deliver(model.client, model._flow(messages, kwargs))) as events:
+        with closing(deliver(model.client, model._flow(messages, kwargs, run_manager))) as events:
             for event in events:
                 if isinstance(event, Delivered):
                     return model._result(event)
@@ -160,7 +189,7 @@ class ChatLetta(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         model = self._with(kwargs)
-        async with aclosing(adeliver(model.async_client, model._flow(messages, kwargs))) as events:
+        async with aclosing(adeliver(model.async_client, model._flow(messages, kwargs, run_manager))) as events:
             async for event in events:
                 if isinstance(event, Delivered):
                     return model._result(event)
@@ -175,7 +204,7 @@ class ChatLetta(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         model, chunks = self._with(kwargs), Chunks()
-        with closing(deliver(model.client, model._flow(messages, kwargs))) as events:
+        with closing(deliver(model.client, model._flow(messages, kwargs, run_manager))) as events:
             for event in events:
                 if chunk := model._chunk(chunks, event):
                     yield chunk
@@ -189,7 +218,7 @@ class ChatLetta(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         model, chunks = self._with(kwargs), Chunks()
-        async with aclosing(adeliver(model.async_client, model._flow(messages, kwargs))) as events:
+        async with aclosing(adeliver(model.async_client, model._flow(messages, kwargs, run_manager))) as events:
             async for event in events:
                 if chunk := model._chunk(chunks, event):
                     yield chunk
@@ -258,16 +287,19 @@ class ChatLetta(BaseChatModel):
         model._clients = self._clients
         return model
 
-    def _flow(self, messages: Sequence[BaseMessage], kwargs: dict[str, Any]) -> Flow:
+    def _flow(
+        self, messages: Sequence[BaseMessage], kwargs: dict[str, Any], run_manager: BaseRunManager | None
+    ) -> Flow:
         for name in kwargs.keys() - type(self).model_fields.keys() - _FRAMEWORK_KWARGS - {"tools"}:
             _LOG.warning("ChatLetta ignores the argument %r.", name)
         return delivery(
             from_langchain(messages),
             self._target(),
             server=self.client.base_url,
-            system_policy=self.system_messages,
+            policies=Policies(**{name: getattr(self, name) for name in _POLICIES}),
             options=self._options(kwargs.get("tools") or ()),
-            busy_timeout=self.busy_timeout,
+            thread=_thread_of(run_manager),
+            patience=Patience(self.busy_timeout),
         )
 
     def _connection(self) -> Connection:
@@ -306,8 +338,20 @@ class ChatLetta(BaseChatModel):
         return ChatGenerationChunk(message=message) if message is not None else None
 
 
+def _thread_of(run_manager: BaseRunManager | None) -> Thread | None:
+    """The LangGraph thread and task that a call belongs to: a step that is run again after a crash is the same task."""
+    metadata = run_manager.metadata if run_manager is not None else {}
+    thread_id, namespace = metadata.get("thread_id"), metadata.get("langgraph_checkpoint_ns")
+    if thread_id is None or namespace is None:
+        return None
+    return Thread(thread_id=str(thread_id), namespace=str(namespace))
+
+
 _CONNECTION = ("base_url", "api_key", "timeout", "max_retries", "busy_timeout", "http_client", "http_async_client")
 """Fields of the model that say how the server is called."""
+
+_POLICIES = ("system_messages", "on_pending_approval", "on_abandon")
+"""Fields of the model that say what becomes of what."""
 
 _OPTIONS = (
     "client_skills",

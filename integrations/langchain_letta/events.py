@@ -18,7 +18,7 @@ from langchain_core.utils.json import parse_partial_json
 from typing_extensions import assert_never
 
 from langchain_letta.messages import ANCHOR_KEY
-from letta_adapters.delivery import Delivered
+from letta_adapters.delivery_steps import Delivered
 from letta_adapters.events import (
     AnswerStarted,
     FinishedTurn,

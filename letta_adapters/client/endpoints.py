@@ -15,7 +15,7 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import TypeAdapter
 
 from letta_adapters.exchange import Query, Request
-from letta_adapters.turn import messages_path
+from letta_adapters.reading import messages_path
 from letta_adapters.wire import (
     Agent,
     Conversation,

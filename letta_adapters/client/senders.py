@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 from tenacity import (
@@ -29,7 +29,7 @@ from letta_adapters.client.turns import PreparedTurn
 from letta_adapters.drivers import AsyncTurnStream, TurnStream
 from letta_adapters.errors import LettaError, ProtocolError
 from letta_adapters.exchange import Broken, BrokenKind, Request, error_from_response, excerpt
-from letta_adapters.locks import ConversationLock, Hold, conversation_lock
+from letta_adapters.locks import ConversationLock, Hold, Patience, conversation_lock
 from letta_adapters.steps import Capabilities, TurnPolicy
 from letta_adapters.turn import Turn
 
@@ -46,7 +46,13 @@ class _Answer:
 
     status: int
     retry_after: float | None
+    location: str | None
     body: bytes
+
+
+def _whole(status: int, headers: Mapping[str, str], body: bytes) -> _Answer:
+    retry_after = retry.parse_retry_after(headers)
+    return _Answer(status=status, retry_after=retry_after, location=headers.get("location"), body=body)
 
 
 class _Unavailable(Exception):
@@ -64,7 +70,7 @@ def _result(endpoint: Endpoint[T], answer: _Answer, attempt: int) -> T:
     if attempt > 1 and answer.status == 404 and endpoint.request.method == "DELETE":
         return endpoint.read(b"")  # an attempt whose answer was lost has deleted it
     if not 200 <= answer.status < 300:
-        error = error_from_response(answer.status, answer.body, what=what)
+        error = error_from_response(answer.status, answer.body, what=what, location=answer.location)
         patient = answer.retry_after is None or answer.retry_after <= retry.MAX_RETRY_AFTER
         if patient and retry.should_retry(answer.status) and (endpoint.repeatable or answer.status == 429):
             raise _Unavailable(error, answer.retry_after)
@@ -100,14 +106,20 @@ class _Sender:
         self.policy = policy
         self._capabilities = Capabilities()
 
-    def _new_turn(self, prepared: PreparedTurn) -> Turn:
+    def patience(self) -> Patience:
+        """How long to wait for other turns of a conversation."""
+        return Patience(self.policy.busy_timeout)
+
+    def _new_turn(self, prepared: PreparedTurn, patience: Patience) -> Turn:
         return Turn(
             prepared.request,
             conversation_id=prepared.conversation_id,
             agent_id=prepared.agent_id,
             run_id=prepared.run_id,
             starting_after=prepared.starting_after,
-            policy=self.policy if prepared.patient else replace(self.policy, busy_timeout=0.0),
+            may_be_stored=prepared.may_be_stored,
+            policy=self.policy,
+            patience=patience,
             capabilities=self._capabilities,
         )
 
@@ -160,12 +172,14 @@ class BlockingSender(_Sender):
 
     def open_turn(self, prepared: PreparedTurn, hold: Hold | None = None) -> TurnStream:
         """Make a turn ready to be streamed; `hold` is the right to send, where it was taken before."""
+        patience = prepared.patience or self.patience()
         return TurnStream(
-            self._new_turn(prepared),
+            self._new_turn(prepared, patience),
             self._transport,
             hold=hold or self._hold_for(prepared),
-            busy_timeout=self.policy.busy_timeout,
+            patience=patience,
             idle_timeout=self.policy.idle_timeout,
+            on_abandon=prepared.on_abandon,
             sleep=self._sleep,
         )
 
@@ -184,7 +198,7 @@ class BlockingSender(_Sender):
             body = b"".join(iter(lambda: response.read(idle), None))
         finally:
             response.close()
-        return _Answer(status=response.status, retry_after=retry.parse_retry_after(response.headers), body=body)
+        return _whole(response.status, response.headers, body)
 
 
 class AsyncSender(_Sender):
@@ -223,12 +237,14 @@ class AsyncSender(_Sender):
 
     def open_turn(self, prepared: PreparedTurn, hold: Hold | None = None) -> AsyncTurnStream:
         """Make a turn ready to be streamed; `hold` is the right to send, where it was taken before."""
+        patience = prepared.patience or self.patience()
         return AsyncTurnStream(
-            self._new_turn(prepared),
+            self._new_turn(prepared, patience),
             self._transport,
             hold=hold or self._hold_for(prepared),
-            busy_timeout=self.policy.busy_timeout,
+            patience=patience,
             idle_timeout=self.policy.idle_timeout,
+            on_abandon=prepared.on_abandon,
             sleep=self._sleep,
         )
 
@@ -249,5 +265,4 @@ class AsyncSender(_Sender):
                 pieces.append(piece)
         finally:
             await response.close()
-        retry_after = retry.parse_retry_after(response.headers)
-        return _Answer(status=response.status, retry_after=retry_after, body=b"".join(pieces))
+        return _whole(response.status, response.headers, b"".join(pieces))

@@ -85,6 +85,29 @@ def approval_row(*calls: tuple[str, str, str], id: str = "message-0") -> dict[st
     return {"message_type": "approval_request_message", "id": id, "tool_call": listed[0], "tool_calls": listed}
 
 
+def user_row(content: str = "Hi", *, otid: str = "otid-1") -> dict[str, Any]:
+    """A stored user message."""
+    return {"message_type": "user_message", "id": "message-u", "otid": otid, "run_id": RUN, "content": content}
+
+
+def text_row(content: str, *, id: str = "message-1", otid: str = "o-1") -> dict[str, Any]:
+    """A stored answer."""
+    return {
+        "message_type": "assistant_message",
+        "id": id,
+        "otid": otid,
+        "run_id": RUN,
+        "step_id": "step-1",
+        "content": content,
+    }
+
+
+def reasoning_row(content: str) -> dict[str, Any]:
+    """Stored reasoning."""
+    row = {"message_type": "reasoning_message", "id": "message-1", "otid": "o-0", "run_id": RUN, "step_id": "step-1"}
+    return {**row, "source": "reasoner_model", "reasoning": content}
+
+
 TEXT = (ping(1), text("Grüße ", 2), text("🎉 {}", 3), text("\n\ndata: [DONE]", 4), stop(), usage(), DONE)
 REASONING = (ping(1), reasoning("let ", 2), reasoning("me", 3, signature="sig"), text("so", 4), stop(), usage(), DONE)
 TOOL = (

@@ -10,11 +10,30 @@ from typing import Any
 from letta_adapters.errors import LettaError
 from letta_adapters.events import FinishedTurn, TurnEvent
 from letta_adapters.exchange import Broken, BrokenKind, Request
+from letta_adapters.locks import Patience
 from letta_adapters.steps import Capabilities, Done, Failed, Open, Read, Step, TurnPolicy, Wait
 from letta_adapters.turn import Turn
 from letta_adapters.wire import MessageCreate, TurnRequest
 
 URL = "http://letta.test"
+
+
+class Clock:
+    """A clock that goes on when somebody waits, and never by itself."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+
+CLOCK = Clock()
+"""The clock of every turn that is played."""
+
 EVENT_STREAM = {"content-type": "text/event-stream; charset=utf-8"}
 JSON = {"content-type": "application/json"}
 
@@ -51,6 +70,11 @@ def refusal(status: int, detail: Any = "no", **headers: str) -> Answer:
     return Answer(status=status, headers={**JSON, **named}, chunks=(json.dumps({"detail": detail}).encode(),))
 
 
+def told(record: Mapping[str, Any]) -> Answer:
+    """A record."""
+    return Answer(headers=JSON, chunks=(json.dumps(record).encode(),))
+
+
 def listed(*rows: Mapping[str, Any]) -> Answer:
     """A page of stored messages."""
     return Answer(headers=JSON, chunks=(json.dumps(rows).encode(),))
@@ -70,14 +94,18 @@ def new_turn(
     conversation_id: str = "conv-1",
     agent_id: str | None = None,
     background: bool = True,
+    may_be_stored: bool = False,
     policy: TurnPolicy | None = None,
     capabilities: Capabilities | None = None,
 ) -> Turn:
+    policy = policy or TurnPolicy()
     return Turn(
         sent or request(background=background),
         conversation_id=conversation_id,
         agent_id=agent_id,
+        may_be_stored=may_be_stored,
         policy=policy,
+        patience=Patience(policy.busy_timeout, clock=CLOCK),
         capabilities=capabilities,
     )
 
@@ -92,6 +120,11 @@ class Played:
     reads: list[float] = field(default_factory=list[float])
     finished: FinishedTurn | None = None
     error: LettaError | None = None
+
+    def wait(self, seconds: float) -> None:
+        """Wait as `play` does."""
+        self.waits.append(seconds)
+        CLOCK.wait(seconds)
 
     @property
     def turn(self) -> FinishedTurn:
@@ -142,7 +175,7 @@ def play(turn: Turn, serve: Callable[[Request], Reply], *, patience: int = 10_00
                 else:
                     step = turn.broke(end) if end is not None else turn.closed()
             case Wait():
-                played.waits.append(step.seconds)
+                played.wait(step.seconds)
                 step = turn.waited()
             case Done():
                 played.finished = step.turn
@@ -171,6 +204,49 @@ def forever(*first: Reply, last: Reply) -> Callable[[Request], Reply]:
     """Answer with these, then with the last one for ever."""
     rest = list(first)
     return lambda _: rest.pop(0) if rest else last
+
+
+@dataclass(kw_only=True)
+class Recorder:
+    """A server that plays a script to what is posted, and answers questions about one run that it recorded.
+
+    Args:
+        posts: The answers to what is posted, in order; one more post fails the test.
+        rows: What the run stored; listed in the conversation too.
+        status: What the run's record says, one after the other, the last for ever.
+        record: More of the run's record.
+        listed: Whether the conversation lists the rows.
+        in_flight: How often the conversation has a run in flight.
+        broken: Failures of reading before it works.
+    """
+
+    posts: list[Reply]
+    rows: Sequence[Mapping[str, Any]] = ()
+    status: list[str] = field(default_factory=lambda: ["completed"])
+    record: Mapping[str, Any] = field(default_factory=lambda: {"stop_reason": "end_turn"})
+    listed: bool = True
+    in_flight: int = 0
+    broken: list[Reply] = field(default_factory=list["Reply"])
+
+    def __call__(self, sent: Request) -> Reply:
+        if sent.method == "POST":
+            assert self.posts, f"an unexpected request: {sent.path} {sent.body!r}"
+            return self.posts.pop(0)
+        if self.broken:
+            return self.broken.pop(0)
+        path = sent.path.removeprefix("/v1")
+        if path == "/runs/":
+            self.in_flight -= 1
+            return listed(*([{"id": "run-0", "status": "running"}] if self.in_flight >= 0 else []))
+        if path == "/runs/run-1":
+            status = self.status.pop(0) if len(self.status) > 1 else self.status[0]
+            return told({"id": "run-1", "status": status, **self.record})
+        if path == "/runs/run-1/usage":
+            return told({"completion_tokens": 20, "prompt_tokens": 100, "total_tokens": 120})
+        if path == "/conversations/conv-1/messages":
+            return listed(*(reversed(self.rows) if self.listed and self.in_flight < 0 else ()))
+        assert path == "/runs/run-1/messages", path
+        return listed(*self.rows)
 
 
 class Replayer:

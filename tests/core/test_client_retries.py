@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from letta_adapters import AsyncLettaClient, LettaClient, errors
-from letta_adapters.errors import LettaError
+from letta_adapters.errors import ConnectionLost, LettaError
 
 AGENT = {"id": "agent-1", "name": "a"}
 Answer = httpx.Response | Exception
@@ -177,9 +177,9 @@ def test_without_a_retry_after_the_wait_grows(run: Run) -> None:
         (httpx.ConnectError("refused"), errors.ConnectFailed),
         (httpx.ConnectTimeout("slow"), errors.ConnectFailed),
         (httpx.ReadTimeout("silent"), errors.RequestTimeout),
-        (httpx.ReadError("reset"), LettaError),
-        (httpx.RemoteProtocolError("cut"), LettaError),
-        (OSError("strange"), LettaError),
+        (httpx.ReadError("reset"), ConnectionLost),
+        (httpx.RemoteProtocolError("cut"), ConnectionLost),
+        (OSError("strange"), ConnectionLost),
     ],
 )
 def test_a_broken_connection_is_our_error_with_its_cause(broken: Exception, kind: type[LettaError]) -> None:

@@ -25,7 +25,6 @@ from tests.core.frames import DONE, RUN, TEXT, ping, stop, text, usage
 from tests.core.play import (
     BUSY,
     JSON,
-    NO_REDIS,
     REFUSED_CONNECTION,
     RESET,
     SILENCE,
@@ -102,12 +101,12 @@ def test_a_background_stream_without_numbers_is_not_told_twice_after_a_cut() -> 
 
 @pytest.mark.parametrize("status", [404, 410])
 def test_a_run_that_is_gone_interrupts_the_turn_and_nothing_is_posted_again(status: int) -> None:
-    played = play(new_turn(), script(stream(*TEXT[:3], end=RESET), refusal(status, "Run not found")))
+    played = play(new_turn(), script(stream(*TEXT[:3], end=RESET), *[refusal(status, "Run not found")] * 2))
     failure = played.failure
     assert isinstance(failure, TurnInterrupted)
     assert (failure.run_id, failure.partial, failure.accepted) == (RUN, "Grüße 🎉 {}", True)
     assert failure.conversation_id == "conv-1"
-    assert played.paths == [POST, RESUME]
+    assert played.paths == [POST, RESUME, "GET /v1/runs/run-1"]
 
 
 def test_a_run_that_is_known_is_never_posted_again_when_resuming_is_refused_as_busy() -> None:
@@ -117,7 +116,7 @@ def test_a_run_that_is_known_is_never_posted_again_when_resuming_is_refused_as_b
 
 
 def test_html_instead_of_the_rest_of_a_stream_interrupts_the_turn() -> None:
-    failure = play(new_turn(), script(stream(*TEXT[:3], end=RESET), HTML)).failure
+    failure = play(new_turn(), script(stream(*TEXT[:3], end=RESET), HTML, refusal(404))).failure
     assert isinstance(failure, TurnInterrupted)
     assert len(str(failure)) < 600
 
@@ -139,34 +138,6 @@ def test_resuming_does_not_wait_longer_than_a_minute() -> None:
     later = refusal(503, retry_after="3600")
     played = play(new_turn(), forever(stream(*TEXT[:3], end=RESET), later, last=stream(*TEXT[3:])))
     assert all(seconds <= 60 for seconds in played.waits)
-
-
-@LOST
-def test_a_lost_foreground_stream_interrupts_the_turn_and_nothing_is_sent_again(end: Broken | None) -> None:
-    played = play(new_turn(background=False), script(stream(*FOREGROUND[:3], end=end)))
-    failure = played.failure
-    assert isinstance(failure, TurnInterrupted)
-    assert (failure.partial, failure.run_id, failure.accepted) == ("Hello", RUN, True)
-    assert played.paths == [POST]
-
-
-@pytest.mark.parametrize("end", [None, RESET], ids=["clean end", "reset"])
-def test_a_foreground_turn_that_lost_only_its_usage_is_done(end: Broken | None) -> None:
-    played = play(new_turn(background=False), script(stream(*FOREGROUND[:4], end=end)))
-    assert played.turn.text == "Hello"
-
-
-def test_a_foreground_request_lost_before_its_answer_is_never_sent_again() -> None:
-    played = play(new_turn(background=False), script(RESET))
-    assert isinstance(played.failure, TurnInterrupted)
-    assert played.failure.accepted is None
-
-
-@pytest.mark.parametrize("status", [500, 502, 503, 504, 408])
-def test_a_foreground_request_that_the_server_failed_at_is_not_sent_again(status: int) -> None:
-    played = play(new_turn(background=False), script(refusal(status, retry_after="0")))
-    assert played.paths == [POST]
-    assert played.failure.accepted is None
 
 
 @pytest.mark.parametrize("background", [True, False])
@@ -203,17 +174,10 @@ def test_what_follows_a_request_of_unknown_fate_does_not_say_that_nothing_was_ac
     assert played.failure.accepted is not False
 
 
-@pytest.mark.parametrize("first", [RESET, SILENCE, refusal(502), refusal(504)], ids=["reset", "silence", "502", "504"])
-def test_a_request_of_unknown_fate_is_never_sent_again_in_the_foreground(first: Reply) -> None:
-    played = play(new_turn(), forever(first, refusal(503, NO_REDIS), last=stream(*FOREGROUND)))
-    assert [body["background"] for body in played.bodies] == [True, True]
-    assert isinstance(played.failure, TurnInterrupted)
-
-
 def test_retries_are_bounded_while_nothing_new_arrives() -> None:
     played = play(new_turn(policy=TurnPolicy(max_retries=4)), forever(stream(*TEXT[:3]), last=stream(ping(1))))
     assert isinstance(played.failure, TurnInterrupted)
-    assert played.paths == [POST, *[RESUME] * 4]
+    assert played.paths == [POST, *[RESUME] * 4, *["GET /v1/runs/run-1"] * 5]
 
 
 def test_every_new_event_starts_the_retries_anew() -> None:

@@ -9,13 +9,16 @@ import pytest
 
 from letta_adapters.client.endpoints import Endpoint
 from letta_adapters.client.turns import PreparedTurn
-from letta_adapters.delivery import Claim, Delivered, Flow, Pause, TurnOptions, TurnOutcome, delivery
+from letta_adapters.delivery import delivery
+from letta_adapters.delivery_steps import Claim, Delivered, Flow, Pause, Policies, TurnOptions, TurnOutcome
 from letta_adapters.errors import ConnectFailed, ConversationBusy, NotFound, TurnFailed, TurnInterrupted
 from letta_adapters.events import FinishedTurn, Text
+from letta_adapters.locks import Patience
 from letta_adapters.memory import TurnMemory
 from letta_adapters.planner import SystemPolicy, Target
 from letta_adapters.transcript import Entry, HumanEntry, SystemEntry
 from letta_adapters.wire import Conversation, Run, SystemMessage, UserMessage
+from tests.core.play import CLOCK
 
 FOLLOWED = Target(agent_id="agent-1")
 PINNED = Target(agent_id="agent-1", conversation_id="conv-1")
@@ -38,7 +41,7 @@ def begin(
     memory: TurnMemory | None = None,
     options: TurnOptions | None = None,
     system_policy: SystemPolicy = "once",
-    busy_timeout: float = 60.0,
+    patience: Patience | None = None,
 ) -> Flow:
     return delivery(
         transcript or ASKED,
@@ -46,14 +49,19 @@ def begin(
         server=server,
         memory=memory or TurnMemory(),
         options=options,
-        system_policy=system_policy,
-        busy_timeout=busy_timeout,
+        policies=Policies(system_messages=system_policy),
+        patience=patience,
     )
 
 
 def asked(step: object) -> tuple[str, str]:
     assert isinstance(step, Endpoint)
     return step.request.method, step.request.path
+
+
+def patience_of(step: object) -> float | None:
+    patience = sent(step).patience
+    return patience.seconds if patience else None
 
 
 def sent(step: object) -> PreparedTurn:
@@ -211,7 +219,7 @@ def test_a_plan_that_was_read_for_is_made_again_when_the_conversation_was_busy()
     next(flow)
     next(flow)
     turn = flow.send([])
-    assert (len(otids(turn)), sent(turn).patient) == (2, False)
+    assert (len(otids(turn)), patience_of(turn)) == (2, 0)
     busy = TurnOutcome(result=ConversationBusy("busy", status=409), run_id=None, replayed=False)
     assert isinstance(flow.send(busy), Pause)
     assert isinstance(flow.send(None), Claim)
@@ -244,7 +252,7 @@ def test_a_run_that_cannot_be_watched_does_not_fail_the_turn_that_waits_for_it()
 
 
 def test_waiting_for_a_busy_conversation_has_an_end() -> None:
-    flow = begin([SystemEntry(text="be kind"), *ASKED], busy_timeout=1.0)
+    flow = begin([SystemEntry(text="be kind"), *ASKED], patience=Patience(1.0, clock=CLOCK))
     waited = 0.0
     next(flow)
     with pytest.raises(ConversationBusy):
@@ -255,8 +263,9 @@ def test_waiting_for_a_busy_conversation_has_an_end() -> None:
             pause = flow.send(busy)
             assert isinstance(pause, Pause)
             waited += pause.seconds
+            CLOCK.wait(pause.seconds)
             flow.send(None)
-    assert waited <= 1.0 + 2.0  # the last wait may begin just before the end
+    assert waited == pytest.approx(1.0)
 
 
 def test_failures_are_remembered_up_to_a_limit() -> None:
@@ -304,7 +313,9 @@ def test_the_same_words_after_a_turn_that_went_well_are_a_new_turn() -> None:
 
 def test_a_pinned_plan_that_needs_to_know_more_keeps_other_turns_away_while_it_reads() -> None:
     flow = begin([SystemEntry(text="be kind"), *ASKED])
-    assert next(flow) == Claim(conversation_id="conv-1", agent_id="agent-1")
+    claim = next(flow)
+    assert isinstance(claim, Claim)
+    assert (claim.conversation_id, claim.agent_id) == ("conv-1", "agent-1")
 
 
 def test_a_system_text_that_this_very_request_stored_is_sent_again_so_that_it_attaches() -> None:

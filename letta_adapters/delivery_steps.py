@@ -1,0 +1,99 @@
+"""What a delivery is given, what it yields, and what it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+from letta_adapters.client.endpoints import Endpoint
+from letta_adapters.client.turns import PreparedTurn
+from letta_adapters.errors import LettaError
+from letta_adapters.events import FinishedTurn
+from letta_adapters.locks import Patience
+from letta_adapters.pending import OnPendingApproval
+from letta_adapters.planner import SystemPolicy
+from letta_adapters.steps import OnAbandon
+from letta_adapters.transcript import Anchor
+from letta_adapters.wire import ClientSkill, ClientTool, MessageType
+
+__all__ = ["Claim", "Delivered", "Flow", "Pause", "Policies", "Step", "Thread", "TurnOptions", "TurnOutcome"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policies:
+    """What is decided by whoever sends.
+
+    Args:
+        system_messages: What becomes of system messages.
+        on_pending_approval: What becomes of pending calls that the transcript does not know of.
+        on_abandon: What becomes of a turn whose caller leaves before its end.
+    """
+
+    system_messages: SystemPolicy = "once"
+    on_pending_approval: OnPendingApproval = "deny"
+    on_abandon: OnAbandon = "finish"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thread:
+    """A place in a program that can be begun again after a crash: a LangGraph thread and the task in it."""
+
+    thread_id: str
+    namespace: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurnOptions:
+    """How a turn is to be run; each is passed on to the API."""
+
+    client_tools: tuple[ClientTool, ...] = ()
+    client_skills: tuple[ClientSkill, ...] = ()
+    max_steps: int | None = None
+    override_model: str | None = None
+    override_system: str | None = None
+    include_return_message_types: tuple[MessageType, ...] | None = None
+    background: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivered:
+    """A turn that ended, and the anchor for its answer."""
+
+    turn: FinishedTurn
+    anchor: Anchor
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurnOutcome:
+    """How a turn ended.
+
+    Args:
+        result: What came of it.
+        run_id: The run that it had at the server, if it came so far.
+        replayed: Whether that was a run of before.
+    """
+
+    result: FinishedTurn | LettaError
+    run_id: str | None
+    replayed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """Keep every other turn of this process away from the conversation, until this one is accepted."""
+
+    conversation_id: str
+    agent_id: str | None
+    patience: Patience
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pause:
+    """Wait this many seconds."""
+
+    seconds: float
+
+
+Step = Endpoint[Any] | Claim | Pause | PreparedTurn
+Flow = Generator[Step, Any, Delivered]

@@ -1,0 +1,386 @@
+"""Reading back what the server stored of a turn whose stream cannot be had any more. Generators without I/O.
+
+A reading yields requests and pauses, is sent the answer to each request, and returns what it was after. The turn
+machine carries it out with its own connections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from itertools import count
+from typing import Any, TypeVar, cast
+
+from pydantic import TypeAdapter
+
+from letta_adapters import retry
+from letta_adapters.errors import Conflict, ConversationBusy, LettaError
+from letta_adapters.exchange import Query, Request, excerpt
+from letta_adapters.wire import (
+    ApprovalCreate,
+    ApprovalRequestMessage,
+    ApprovalResponseMessage,
+    AssistantMessage,
+    ErrorMessage,
+    InputMessage,
+    KnownMessage,
+    MessageCreate,
+    ReasoningMessage,
+    Run,
+    ToolCallMessage,
+    Unknown,
+    UsageStatistics,
+    calls_of,
+    parse_messages,
+)
+
+__all__ = [
+    "Answer",
+    "AnsweredOtherwise",
+    "Pause",
+    "Reading",
+    "Row",
+    "StillBusy",
+    "StoredTurn",
+    "Unreadable",
+    "kept_calls",
+    "messages_path",
+    "run_that_stored",
+    "what_became_of",
+]
+
+T = TypeVar("T")
+
+Row = KnownMessage | Unknown
+"""One row of a list of messages."""
+
+_CONFIRM_ROWS = 20
+"""Newest rows of a run to look for the pending calls in."""
+_NEWEST_ROWS = 100
+"""Newest rows of a conversation to look for a request in."""
+_RUN_ROWS = 1000
+_SETTLING = 3.0
+"""Seconds without any run in flight after which a request that left no row counts as not taken.
+
+A run is on record about 0.2 seconds after its request (measured on 0.16.8).
+"""
+_STALE = timedelta(seconds=300)
+"""Age of a run that still counts as in flight: a server that died leaves its runs so for ever.
+
+The server's own lock of a conversation lasts as long (read in its source).
+"""
+_RUNS: TypeAdapter[list[Run]] = TypeAdapter(list[Run])
+_IN_FLIGHT = ("created", "running")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a request brought: an answer, or (status 0) the reason why there was none."""
+
+    status: int
+    body: bytes = b""
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pause:
+    """Wait this many seconds; `reason` is for the log."""
+
+    seconds: float
+    reason: str
+
+
+class Unreadable(Exception):
+    """What was asked for could not be read. Internal: the turn makes a `LettaError` of it."""
+
+    hint = "It could not be checked whether the server has the request already; try again."
+    run_id: str | None = None
+    """The run that could not be read to its end."""
+
+    def to_error(self, ids: Mapping[str, Any]) -> LettaError:
+        """The public error, where nothing was sent yet."""
+        return LettaError(f"Nothing was sent: {self}.", hint=self.hint, **ids)
+
+
+class StillBusy(Unreadable):
+    """Another turn, or this very one, was in flight for too long."""
+
+    hint = "Wait for it to end, or raise `busy_timeout`."
+
+    def to_error(self, ids: Mapping[str, Any]) -> LettaError:
+        """The public error, where nothing was sent yet."""
+        return ConversationBusy(f"Nothing was sent: {self}.", status=409, hint=self.hint, **ids)
+
+
+class AnsweredOtherwise(Unreadable):
+    """The calls that a request answers have another answer already."""
+
+    hint = "Read the conversation; a new message can be sent."
+
+    def to_error(self, ids: Mapping[str, Any]) -> LettaError:
+        """The public error, where nothing was sent yet."""
+        return Conflict(f"Nothing was sent: {self}.", status=409, hint=self.hint, **ids)
+
+
+Reading = Generator[Request | Pause, Any, T]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredTurn:
+    """A run that ended, as the server recorded it.
+
+    Args:
+        run: Its record.
+        rows: The messages that it stored, what was sent included, oldest first.
+        usage: Its tokens, where they could be read.
+    """
+
+    run: Run
+    rows: Sequence[Row]
+    usage: UsageStatistics | None
+
+    @property
+    def stop_reason(self) -> str:
+        """Why it ended."""
+        return self.run.stop_reason or ("end_turn" if self.run.status == "completed" else "error")
+
+    @property
+    def error(self) -> ErrorMessage | None:
+        """The error that ended it; a stream would have brought it as its last event."""
+        error = (self.run.metadata or {}).get("error")
+        if not isinstance(error, dict):
+            return None
+        told = cast("dict[str, Any]", error)
+        return ErrorMessage(
+            error_type=str(told.get("error_type") or "unknown"),
+            message=str(told.get("message") or ""),
+            detail=str(told["detail"]) if told.get("detail") else None,
+        )
+
+
+def messages_path(conversation_id: str) -> str:
+    """The path of a conversation's messages."""
+    return f"/v1/conversations/{conversation_id}/messages"
+
+
+def kept_calls(run_id: str, *, retries: int) -> Reading[set[str]]:
+    """Ids of the calls that a run left pending: of several streamed ones the server may keep the first only."""
+    for tries in count(1):
+        try:
+            rows = yield from _rows_of_run(run_id, order="desc", limit=_CONFIRM_ROWS, retries=0)
+        except Unreadable as trouble:
+            rows, reason = (), str(trouble)
+        else:
+            reason = "the run's messages do not show the calls"
+        for row in rows:
+            if isinstance(row, ApprovalRequestMessage):
+                return {call.tool_call_id or "" for call in calls_of(row)}
+        if tries > retries:
+            raise Unreadable(reason)
+        yield Pause(seconds=retry.backoff(tries), reason=reason)
+    raise AssertionError("count() has no end")
+
+
+def what_became_of(
+    messages: Sequence[InputMessage],
+    conversation_id: str,
+    agent_id: str | None,
+    *,
+    run_id: str | None,
+    sent: bool,
+    at_most: float,
+    idle_timeout: float,
+    retries: int,
+) -> Reading[StoredTurn | None]:
+    """The turn that a request became, once it has ended; `None` where the server has no trace of it.
+
+    Args:
+        messages: What was sent, with otids.
+        conversation_id: Where it was sent.
+        agent_id: The agent, for `default`.
+        run_id: Its run, where it is known.
+        sent: Whether the request may just have been sent, so that its run may not be on record yet.
+        at_most: Seconds to wait for runs in flight that may be the one: input is not listed before a step ends.
+        idle_timeout: Seconds without any new row after which its run is not waited for any longer.
+        retries: Failures of one request after which reading is given up.
+
+    Raises:
+        AnsweredOtherwise: The calls that the request answers have another answer.
+        StillBusy: A run was in flight for too long.
+        Unreadable: The server does not say.
+    """
+    if run_id is None and messages:
+        run_id = yield from _find_run(messages, conversation_id, agent_id, sent=sent, at_most=at_most, retries=retries)
+    if run_id is None:
+        return None
+    try:
+        return (yield from _stored_turn(run_id, idle_timeout=idle_timeout, retries=retries))
+    except Unreadable as trouble:
+        trouble.run_id = run_id
+        raise
+
+
+def run_that_stored(messages: Sequence[InputMessage], rows: Sequence[Row]) -> str | None:
+    """The one run that stored all messages of a request, if there is one.
+
+    The answers to calls are listed without their otids, so they are told by their ids and texts.
+    """
+    known = [row for row in rows if not isinstance(row, Unknown)]
+    by_otid = {row.otid: row.run_id for row in known if row.otid}
+    runs: set[str | None] = set()
+    for message in messages:
+        if isinstance(message, MessageCreate):
+            runs.add(by_otid.get(message.otid or ""))
+        elif isinstance(message, ApprovalCreate):
+            responses = (row for row in known if isinstance(row, ApprovalResponseMessage))
+            runs.add(next((row.run_id for row in responses if _answers(row) == _answers(message)), None))
+        else:
+            return None
+    return runs.pop() if len(runs) == 1 else None
+
+
+def _stored_turn(run_id: str, *, idle_timeout: float, retries: int) -> Reading[StoredTurn]:
+    run = yield from _ended(run_id, idle_timeout=idle_timeout, retries=retries)
+    rows = yield from _rows_of_run(run_id, order="asc", limit=_RUN_ROWS, retries=retries)
+    try:
+        usage = yield from _get(f"/v1/runs/{run_id}/usage", _usage, retries=retries)
+    except Unreadable:
+        usage = None  # the answer is worth more than its price
+    if usage is not None:
+        usage = usage.model_copy(update={"step_count": _steps_in(rows)})
+    return StoredTurn(run=run, rows=rows, usage=usage)
+
+
+def _find_run(
+    messages: Sequence[InputMessage],
+    conversation_id: str,
+    agent_id: str | None,
+    *,
+    sent: bool,
+    at_most: float,
+    retries: int,
+) -> Reading[str | None]:
+    busy = quiet = 0.0
+    for tries in count():
+        # Runs first: one that ends in between has its rows by the time that they are read.
+        in_flight = yield from _in_flight(conversation_id, agent_id, retries=retries)
+        rows = yield from _newest_rows(conversation_id, agent_id, retries=retries)
+        run_id = run_that_stored(messages, rows)
+        if run_id is not None:
+            return run_id
+        delay = retry.busy_delay(tries)
+        if in_flight:
+            busy += delay
+            if busy > at_most:
+                raise StillBusy(f"run {in_flight[0].id} of the conversation is in flight for too long")
+        else:
+            quiet += delay
+            if not sent or quiet > _SETTLING:
+                _check_not_answered(messages, rows)
+                return None
+        yield Pause(seconds=delay, reason="waiting for what became of the request")
+    raise AssertionError("count() has no end")
+
+
+def _check_not_answered(messages: Sequence[InputMessage], rows: Sequence[Row]) -> None:
+    """Answering a call twice would make the server tell the agent so, in a turn of its own (measured)."""
+    for message in messages:
+        if isinstance(message, ApprovalCreate):
+            for row in rows:
+                if isinstance(row, ApprovalResponseMessage) and _answers(row).keys() & _answers(message).keys():
+                    raise AnsweredOtherwise("the calls were answered before, in other words")
+
+
+def _answers(message: ApprovalCreate | ApprovalResponseMessage) -> dict[str, tuple[Any, ...]]:
+    """What was answered to each call, so that two answers can be compared."""
+    answers: dict[str, tuple[Any, ...]] = {}
+    for answer in message.approvals or ():
+        content = getattr(answer, "tool_return", None)
+        answers[answer.tool_call_id] = (
+            content if isinstance(content, str) else None,  # parts come back in another form
+            getattr(answer, "status", None),
+            getattr(answer, "approve", None),
+        )
+    return answers
+
+
+def _steps_in(rows: Sequence[Row]) -> int:
+    answered = (AssistantMessage, ReasoningMessage, ToolCallMessage, ApprovalRequestMessage)
+    return len({row.step_id for row in rows if isinstance(row, answered)})
+
+
+def _ended(run_id: str, *, idle_timeout: float, retries: int) -> Reading[Run]:
+    newest: str | None = None
+    waited = 0.0
+    for tries in count():
+        run = yield from _get(f"/v1/runs/{run_id}", Run.model_validate_json, retries=retries)
+        if run.status not in _IN_FLIGHT:
+            return run
+        rows = yield from _rows_of_run(run_id, order="desc", limit=1, retries=retries)
+        last = next((row.id for row in rows if not isinstance(row, Unknown)), None)
+        waited = waited if last == newest else 0.0
+        newest = last
+        if waited > idle_timeout:
+            raise StillBusy(f"the run is still {run.status}, and for {waited:.0f} s it stored nothing")
+        delay = retry.busy_delay(tries)
+        waited += delay
+        yield Pause(seconds=delay, reason="waiting for the run to end")
+    raise AssertionError("count() has no end")
+
+
+def _in_flight(conversation_id: str, agent_id: str | None, *, retries: int) -> Reading[Sequence[Run]]:
+    of_default = conversation_id == "default"
+    query: Query = {
+        "active": "true",
+        "agent_id": agent_id if of_default else None,
+        "conversation_id": None if of_default else conversation_id,
+        "limit": 10,
+    }
+    runs = yield from _get("/v1/runs/", _RUNS.validate_json, query, retries=retries)
+    return [run for run in runs if (not of_default or run.conversation_id in (None, "default")) and not _stale(run)]
+
+
+def _stale(run: Run) -> bool:
+    return run.created_at is not None and datetime.now(timezone.utc) - run.created_at > _STALE
+
+
+def _newest_rows(conversation_id: str, agent_id: str | None, *, retries: int) -> Reading[Sequence[Row]]:
+    query: Query = {"order": "desc", "limit": _NEWEST_ROWS, "agent_id": agent_id}
+    return (yield from _get(messages_path(conversation_id), parse_messages, query, retries=retries))
+
+
+def _rows_of_run(run_id: str, *, order: str, limit: int, retries: int) -> Reading[Sequence[Row]]:
+    query: Query = {"order": order, "limit": limit}
+    return (yield from _get(f"/v1/runs/{run_id}/messages", parse_messages, query, retries=retries))
+
+
+def _get(path: str, parse: Callable[[bytes], T], query: Query | None = None, *, retries: int) -> Reading[T]:
+    for failures in count(1):
+        answer: Answer = yield Request(method="GET", path=path, query=query or {})
+        reason = answer.reason or f"GET {path} was answered with HTTP {answer.status}"
+        if answer.status == 200:
+            try:
+                return parse(answer.body)
+            except ValueError:
+                reason = f"the answer to GET {path} cannot be read: {excerpt(answer.body)!r}"
+        passing = answer.status in (0, 200) or retry.should_retry(answer.status)
+        if not passing or failures > retries:
+            raise Unreadable(reason)
+        yield Pause(seconds=retry.backoff(failures), reason=reason)
+    raise AssertionError("count() has no end")
+
+
+def _usage(body: bytes) -> UsageStatistics:
+    """The usage of a run, which the server records under other names than it streams."""
+    usage = UsageStatistics.model_validate_json(body)
+    details: Mapping[str, Any] = usage.model_extra or {}
+    prompt: Mapping[str, Any] = details.get("prompt_tokens_details") or {}
+    completion: Mapping[str, Any] = details.get("completion_tokens_details") or {}
+    return usage.model_copy(
+        update={
+            "cached_input_tokens": prompt.get("cached_tokens") or prompt.get("cache_read_tokens"),
+            "cache_write_tokens": prompt.get("cache_creation_tokens"),
+            "reasoning_tokens": completion.get("reasoning_tokens"),
+        }
+    )

@@ -1,0 +1,81 @@
+"""The requests that one turn makes: to send it, to go on after a loss, to read what became of it. No I/O."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from letta_adapters.exchange import Request
+from letta_adapters.reading import Reading, StoredTurn, messages_path, what_became_of
+from letta_adapters.steps import TurnPolicy
+from letta_adapters.wire import TurnRequest
+
+__all__ = ["TurnRequests"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurnRequests:
+    """The requests of one turn.
+
+    Args:
+        conversation_id: The conversation, or `default` together with `agent_id`.
+        agent_id: The agent, where known.
+        request: What the turn sends; `None` where it attaches to a run.
+    """
+
+    conversation_id: str
+    agent_id: str | None
+    request: TurnRequest | None
+
+    @property
+    def otids(self) -> tuple[str, ...]:
+        """The otids of what is sent."""
+        return self.request.otids if self.request else ()
+
+    def first(self, *, background: bool, run_id: str | None, last_seq: int) -> Request:
+        """The turn's own request; its bytes are the same every time."""
+        if self.request is None:
+            return self._resume(run_id, last_seq)
+        body = self.request.model_copy(update={"background": background})
+        return Request(method="POST", path=messages_path(self.conversation_id), body=body.to_json())
+
+    def next(self, *, background: bool, run_id: str | None, last_seq: int) -> Request:
+        """The rest of the run where it is known, else the identical request: the server replays it."""
+        if run_id is None or last_seq == 0:
+            return self.first(background=background, run_id=run_id, last_seq=last_seq)
+        return self._resume(run_id, last_seq)
+
+    def cancel(self, run_id: str | None) -> Request | None:
+        """Cancel the run; on `default` by its id, since that conversation's own cancel ends all of the agent's runs."""
+        if self.conversation_id != "default":
+            return Request(method="POST", path=f"/v1/conversations/{self.conversation_id}/cancel")
+        if run_id is None:
+            return None
+        body = json.dumps({"run_ids": [run_id]}).encode()
+        return Request(method="POST", path=f"/v1/agents/{self.agent_id}/messages/cancel", body=body)
+
+    def what_became_of_it(
+        self, run_id: str | None, *, sent: bool, at_most: float, policy: TurnPolicy
+    ) -> Reading[StoredTurn | None]:
+        """Read what the server stored of the turn; see `reading.what_became_of`."""
+        return what_became_of(
+            self.request.messages or () if self.request else (),
+            self.conversation_id,
+            self.agent_id,
+            run_id=run_id,
+            sent=sent,
+            at_most=at_most,
+            idle_timeout=policy.idle_timeout,
+            retries=policy.max_retries,
+        )
+
+    def _resume(self, run_id: str | None, last_seq: int) -> Request:
+        body: dict[str, Any] = {"starting_after": last_seq}
+        if run_id is not None:
+            body["run_id"] = run_id
+        if self.conversation_id == "default":
+            body["agent_id"] = self.agent_id
+        return Request(
+            method="POST", path=f"/v1/conversations/{self.conversation_id}/stream", body=json.dumps(body).encode()
+        )
