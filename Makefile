@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SERVER := $(BIN)/python -m tests.live.server
 
-.PHONY: demo test check server server-stop live record bench clean
+.PHONY: demo test check server server-stop live record bench bench-faults clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -38,6 +38,9 @@ record: $(READY)  ## the cassettes again, from a real server
 
 bench: $(READY)  ## what the package costs, as ratios, in one table
 	$(BIN)/python -m benchmarks
+
+bench-faults: $(READY)  ## the same faults through this client and the official one, in one table. ON="--url … --model-handle …" tries a server
+	$(BIN)/python -m benchmarks.faults $(ON)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis dist

@@ -9,7 +9,7 @@ import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
 
 from langchain_letta.events import Chunks, message_from
-from letta_adapters.delivery import Delivered
+from letta_adapters.delivery_steps import Delivered
 from letta_adapters.events import (
     FinishedTurn,
     HiddenReasoning,
