@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SERVER := $(BIN)/python -m tests.live.server
+LIVE := tests/contract tests/langchain tests/faults tests/durability tests/loop tests/load tests/live tests/recorded
 
-.PHONY: demo test check server server-stop live record bench bench-faults clean
+.PHONY: demo test check server server-stop live record bench bench-faults fuzz clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -31,7 +32,7 @@ server-stop: $(READY)  ## end exactly what `make server` started
 	$(SERVER) stop
 
 live: $(READY)  ## the suites that talk to a server, on real ones, with and without Redis
-	$(SERVER) run -- $(BIN)/python -m pytest -n 4 --timeout 300 tests/contract tests/langchain tests/live tests/recorded --backend live
+	$(SERVER) run -- $(BIN)/python -m pytest -n 4 --timeout 300 $(LIVE) --backend live
 
 record: $(READY)  ## the cassettes again, from a real server
 	$(SERVER) run -- $(BIN)/python -m pytest tests/recorded --record --backend live
@@ -39,8 +40,12 @@ record: $(READY)  ## the cassettes again, from a real server
 bench: $(READY)  ## what the package costs, as ratios, in one table
 	$(BIN)/python -m benchmarks
 
-bench-faults: $(READY)  ## the same faults through this client and the official one, in one table. ON="--url … --model-handle …" tries a server
+bench-faults: $(READY)  ## the same faults through this client and the official one. ON="--url … --model-handle …": a server
 	$(BIN)/python -m benchmarks.faults $(ON)
+
+fuzz: $(READY)  ## looks for bytes that break the reading of streams, for SECONDS (60)
+	$(BIN)/python -m pip install --quiet --editable '.[dev,fuzz]'
+	$(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS),60)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis dist

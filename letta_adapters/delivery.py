@@ -6,7 +6,7 @@ blocking and async. So the order of things exists once.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
@@ -24,7 +24,7 @@ from letta_adapters.client.endpoints import (
 from letta_adapters.client.turns import PreparedTurn, create_message
 from letta_adapters.creation import marked_conversation
 from letta_adapters.delivery_steps import Claim, Delivered, Flow, Pause, Policies, Thread, TurnOptions, TurnOutcome
-from letta_adapters.errors import ConversationBusy, LettaError, PendingApprovalError, TurnInterrupted
+from letta_adapters.errors import ConversationBusy, Divergence, LettaError, PendingApprovalError, TurnInterrupted
 from letta_adapters.events import FinishedTurn
 from letta_adapters.identity import conversation_marker
 from letta_adapters.locks import Patience
@@ -40,7 +40,7 @@ from letta_adapters.wire import Agent, ApprovalResponseMessage, Conversation, Ru
 __all__ = ["delivery"]
 
 _ROWS_READ = 100
-"""Newest rows of a conversation that are read for its system texts and its pending calls."""
+"""Rows that are read at once: the first after an anchor, or a conversation's newest."""
 
 _MAX_REPLAYED_FAILURES = 20
 """Failures of earlier processes that one call counts past."""
@@ -117,9 +117,10 @@ class _Delivery:
     def run(self) -> Flow:
         for tries in count():
             made = self._plan()
-            reads = made.needs_held
+            # One new message needs no look: its otid tells whether the server has it.
+            reads = made.conversation_id is not None and bool(made.needs_held or made.answering or len(made.items) > 1)
             if reads:
-                made = yield from self._plan_with_what_is_held(made)
+                made = yield from self._plan_with_what_is_there(made)
             try:
                 # What was read may be old news once another turn has ended, so such a plan is not kept while waiting.
                 return (yield from self._send_and_settle(made, patience=_NONE if reads else self.patience))
@@ -130,8 +131,15 @@ class _Delivery:
             yield from self._wait_for_the_other_turn(busy, tries)
         raise AssertionError("count() has no end")
 
-    def _plan(self, *, held: Held | None = None, settle: Sequence[str] = ()) -> Plan:
-        return plan(self.transcript, self.target, system_policy=self.policies.system_messages, held=held, settle=settle)
+    def _plan(self, *, held: Held | None = None, settle: Sequence[str] = (), too_late: Collection[str] = ()) -> Plan:
+        return plan(
+            self.transcript,
+            self.target,
+            system_policy=self.policies.system_messages,
+            held=held,
+            settle=settle,
+            too_late=too_late,
+        )
 
     def _wait_for_the_other_turn(
         self, busy: ConversationBusy, tries: int
@@ -176,14 +184,17 @@ class _Delivery:
         if not held.pending:
             settled = self._plan(settle=held.answered) if held.answered else None
             # Settled by a process that died, in this very request: the same otids attach to it.
-            return settled if settled and self._is_stored(settled, conversation_id, rows) else self._plan(held=held)
+            if settled and self._is_stored(settled, conversation_id, rows):
+                return settled
+            return self._news(self._plan(held=held), conversation_id, rows)
         unknown = [call for call in waiting_calls(newest_first(rows)) if call.tool_call_id not in self._results]
         if not may_be_denied(unknown, self.policies.on_pending_approval, self._bound):
             agent: Agent | None = None
-            if self.policies.on_pending_approval == "deny_all" and self.target.agent_id:
-                agent = yield retrieve_agent(self.target.agent_id)
+            agent_id = self.target.agent_id or (yield from self._agent_of(conversation_id))
+            if self.policies.on_pending_approval == "deny_all" and agent_id is not None:
+                agent = yield retrieve_agent(agent_id)
             check_may_be_denied(unknown, agent, self._bound, refused)
-        return self._plan(held=held, settle=held.pending)
+        return self._news(self._plan(held=held, settle=held.pending), conversation_id, rows)
 
     @property
     def _results(self) -> set[str]:
@@ -279,21 +290,63 @@ class _Delivery:
         )
         return (yield from marked_conversation(agent_id, marker))
 
-    # Rule 5 and results in pinned mode: what the conversation holds.
+    # Rules 5 and 8: what the conversation holds, and what it took since the anchor.
 
-    def _plan_with_what_is_held(self, made: Plan) -> Generator[Endpoint[Any] | Claim, Any, Plan]:
-        """Read what a pinned conversation holds and plan again, unless what it holds is this very request."""
-        target = self.target
-        assert target.conversation_id is not None, "only a pinned plan asks"
-        yield Claim(conversation_id=target.conversation_id, agent_id=target.agent_id, patience=self.patience)
-        rows: Sequence[Row] = yield list_messages(
-            target.conversation_id, agent_id=target.agent_id, order="desc", limit=_ROWS_READ
-        )
+    def _plan_with_what_is_there(self, made: Plan) -> Generator[Endpoint[Any] | Claim, Any, Plan]:
+        """Read the conversation, keeping other turns away, and plan again with what it holds."""
+        conversation_id, agent_id = made.conversation_id or "", self.target.agent_id
+        yield Claim(conversation_id=conversation_id, agent_id=agent_id, patience=self.patience)
+        if made.anchor_message_id is not None:
+            rows: Sequence[Row] = yield list_messages(
+                conversation_id, agent_id=agent_id, after=made.anchor_message_id, order="asc", limit=_ROWS_READ
+            )
+            return self._news(self._not_too_late(made, conversation_id, rows), conversation_id, rows)
+        rows = yield list_messages(conversation_id, agent_id=agent_id, order="desc", limit=_ROWS_READ)
         held = _held(rows)
         before = self._plan(held=replace(held, system_texts=frozenset()))
-        if self._is_stored(before, target.conversation_id, rows):
-            return before  # sent by somebody who did not see its end: the same otids attach to it
-        return self._plan(held=held)
+        if not self._is_stored(before, conversation_id, rows):
+            before = self._plan(held=held, too_late=held.answered)
+        return self._news(before, conversation_id, rows)
+
+    def _not_too_late(self, made: Plan, conversation_id: str, rows: Sequence[Row]) -> Plan:
+        """Answer no call twice: the server would tell the agent so, in a turn of its own (measured).
+
+        Raises:
+            Divergence: A call has another answer, so this transcript went another way than the conversation.
+        """
+        too_late = made.answering & {
+            answer.tool_call_id
+            for row in rows
+            if isinstance(row, ApprovalResponseMessage)
+            for answer in row.approvals or ()
+        }
+        if not too_late or any(self._runs(made, conversation_id, rows)):
+            return made
+        if not self.target.pinned:
+            raise Divergence(
+                f"The calls {sorted(too_late)} were answered before, in other words, and the conversation went on.",
+                hint="Go on with the transcript that answered them, or start a new one.",
+                conversation_id=conversation_id,
+            )
+        return self._plan(too_late=too_late)
+
+    def _news(self, made: Plan, conversation_id: str, rows: Sequence[Row]) -> Plan:
+        """Leave out what earlier requests brought: of turns that were accepted, and whose answers nobody saw."""
+        runs = self._runs(made, conversation_id, rows)
+        if not any(runs):
+            return made
+        # The last message tells: stored, it is a re-run, and the request that stored it is made again.
+        kept = tuple(item for item, run_id in zip(made.items, runs, strict=True) if run_id == runs[-1])
+        return replace(made, items=kept)
+
+    def _runs(self, made: Plan, conversation_id: str, rows: Sequence[Row]) -> list[str | None]:
+        """The run that stored each message of a request."""
+        attempts = {1, self.memory.attempt(_otids(made, conversation_id, attempt=0, nonce=""))}
+        tried = [made.messages(conversation_id, attempt=attempt, nonce="") for attempt in sorted(attempts)]
+        return [
+            next((run for message in same if (run := run_that_stored([message], rows))), None)
+            for same in zip(*tried, strict=True)
+        ]
 
     def _is_stored(self, made: Plan, conversation_id: str, rows: Sequence[Row]) -> bool:
         attempt = self.memory.attempt(_otids(made, conversation_id, attempt=0, nonce=""))

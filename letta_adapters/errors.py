@@ -18,6 +18,7 @@
     ├── ProtocolError            the answer is not what a Letta server sends
     ├── TurnInterrupted          a turn was (or may have been) accepted and its end was not seen
     └── TurnFailed               the server ended the turn with an error
+        └── ToolLoopLimit    a client-side tool loop reached its limit of rounds
 
 Bad input raises the built-in `ValueError` or `TypeError` before anything is sent.
 """
@@ -43,6 +44,7 @@ __all__ = [
     "RequestTimeout",
     "ServerError",
     "StatusError",
+    "ToolLoopLimit",
     "TurnFailed",
     "TurnInterrupted",
 ]
@@ -218,3 +220,15 @@ class TurnFailed(LettaError):
         super().__init__(message, **{"accepted": None, **known})
         self.stop_reason = stop_reason
         self.error_type = error_type
+
+
+class ToolLoopLimit(TurnFailed):
+    """The agent went on calling tools when the limit of rounds was reached; the last calls were denied.
+
+    Args:
+        result: What the turn had come to, a `letta_adapters.loop.LoopResult`.
+    """
+
+    def __init__(self, message: str, *, result: Any = None, **known: Any) -> None:
+        super().__init__(message, **known)
+        self.result = result

@@ -48,11 +48,15 @@ def check_may_be_denied(
         for call in calls
     )
     told = ", ".join(f"{call['name']}({call['arguments']}) [{call['tool_call_id']}]" for call in waiting)
+    remedies = (
+        "Pass a result for each call (a tool message with its id), or let `client.conversations.settle(...)` deny them"
+    )
+    if agent is None:
+        remedies += ", or, where they are calls to client tools, set `on_pending_approval='deny_all'`"
     raise PendingApprovalError(
         f"The conversation waits for the answer to {told}, and takes no new message before.",
         status=refused.status,
-        hint="Pass a result for each call (a tool message with its id), let `client.conversations.settle(...)` deny "
-        "them, or, for calls to client tools, set `on_pending_approval='deny_all'`.",
+        hint=f"{remedies}.",
         pending=waiting,
         detail=refused.detail,
         agent_id=refused.agent_id,

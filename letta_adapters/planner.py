@@ -19,14 +19,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from letta_adapters.identity import Item, is_repeatable, with_otids
 from letta_adapters.tail import Tail, answers, item, said
 from letta_adapters.transcript import Anchor, AssistantEntry, Entry, HumanEntry, SystemEntry, ToolEntry
-from letta_adapters.wire import InputMessage
+from letta_adapters.wire import ApprovalCreate, InputMessage
 
 __all__ = ["Held", "Plan", "SystemPolicy", "Target", "plan"]
 
@@ -106,6 +106,17 @@ class Plan:
         """Whether whoever has the same transcript makes the same request of it."""
         return is_repeatable(self.items)
 
+    @property
+    def answering(self) -> set[str]:
+        """Ids of the calls that the request answers."""
+        messages = (item.message for item in self.items)
+        return {
+            answer.tool_call_id
+            for message in messages
+            if isinstance(message, ApprovalCreate)
+            for answer in message.approvals or ()
+        }
+
     def messages(self, conversation_id: str, *, attempt: int, nonce: str) -> list[InputMessage]:
         """The messages with their otids (rule 7).
 
@@ -126,6 +137,7 @@ def plan(
     system_policy: SystemPolicy = "once",
     held: Held | None = None,
     settle: Sequence[str] = (),
+    too_late: Collection[str] = (),
 ) -> Plan:
     """Work out what to send.
 
@@ -135,6 +147,7 @@ def plan(
         system_policy: What becomes of system messages.
         held: What the conversation holds, when a plan asked for it.
         settle: Ids of the calls that the server waits for, where it said so; each is answered or denied.
+        too_late: Ids of calls that somebody answered already, in other words.
 
     Raises:
         ValueError: There is nothing to send: an empty transcript, only system messages, an empty human message, or
@@ -152,14 +165,14 @@ def plan(
     reasons = [_tell_anchor(anchor, boundary, target)]
 
     answered = transcript[boundary] if boundary is not None else None
-    pending = settle or _pending(anchor, tail, held)
+    pending = [call_id for call_id in settle or _pending(anchor, tail, held) if call_id not in too_late]
     system = _System.of(transcript[:leading], tail, system_policy)
     needs_held = held is None and anchor is None and target.pinned and (bool(system.to_tell) or _has_results(tail))
     leading_system = system.decide(anchor, held, reasons)
     items = [
         *answers(tail, pending, reasons),
         *([leading_system] if leading_system else []),
-        *said(tail, answered, pending, keep_system=system_policy == "once"),
+        *said(tail, answered, pending, too_late=too_late, keep_system=system_policy == "once"),
     ]
     if not items and not needs_held:
         raise ValueError(

@@ -18,9 +18,11 @@ from letta_adapters import retry
 from letta_adapters.errors import Conflict, ConversationBusy, LettaError
 from letta_adapters.exchange import Query, Request, excerpt
 from letta_adapters.wire import (
+    Approval,
     ApprovalCreate,
     ApprovalRequestMessage,
     ApprovalResponseMessage,
+    ApprovalReturn,
     AssistantMessage,
     ErrorMessage,
     InputMessage,
@@ -71,6 +73,8 @@ _STALE = timedelta(seconds=300)
 The server's own lock of a conversation lasts as long (read in its source).
 """
 _RUNS: TypeAdapter[list[Run]] = TypeAdapter(list[Run])
+_COMPARED = 2000
+"""Characters of two results that are compared."""
 _IN_FLIGHT = ("created", "running")
 
 
@@ -234,7 +238,7 @@ def run_that_stored(messages: Sequence[InputMessage], rows: Sequence[Row]) -> st
             runs.add(by_otid.get(message.otid or ""))
         elif isinstance(message, ApprovalCreate):
             responses = (row for row in known if isinstance(row, ApprovalResponseMessage))
-            runs.add(next((row.run_id for row in responses if _answers(row) == _answers(message)), None))
+            runs.add(next((row.run_id for row in responses if _same_answers(row, message)), None))
         else:
             return None
     return runs.pop() if len(runs) == 1 else None
@@ -292,17 +296,25 @@ def _check_not_answered(messages: Sequence[InputMessage], rows: Sequence[Row]) -
                     raise AnsweredOtherwise("the calls were answered before, in other words")
 
 
-def _answers(message: ApprovalCreate | ApprovalResponseMessage) -> dict[str, tuple[Any, ...]]:
-    """What was answered to each call, so that two answers can be compared."""
-    answers: dict[str, tuple[Any, ...]] = {}
-    for answer in message.approvals or ():
-        content = getattr(answer, "tool_return", None)
-        answers[answer.tool_call_id] = (
-            content if isinstance(content, str) else None,  # parts come back in another form
-            getattr(answer, "status", None),
-            getattr(answer, "approve", None),
+def _same_answers(stored: ApprovalResponseMessage, sent: ApprovalCreate) -> bool:
+    ours, theirs = _answers(sent), _answers(stored)
+    return ours.keys() == theirs.keys() and all(_same(ours[call_id], theirs[call_id]) for call_id in ours)
+
+
+def _same(sent: Approval, stored: Approval) -> bool:
+    """Whether an answer is stored, as far as it can be told: long texts are clipped, images left out (measured)."""
+    if isinstance(sent, ApprovalReturn) or isinstance(stored, ApprovalReturn):
+        return (
+            isinstance(sent, ApprovalReturn) and isinstance(stored, ApprovalReturn) and sent.approve == stored.approve
         )
-    return answers
+    if not isinstance(sent.tool_return, str) or not isinstance(stored.tool_return, str):
+        return sent.status == stored.status
+    texts = [text.replace("\0", "")[:_COMPARED] for text in (sent.tool_return, stored.tool_return)]
+    return sent.status == stored.status and texts[0] == texts[1]
+
+
+def _answers(message: ApprovalCreate | ApprovalResponseMessage) -> dict[str, Approval]:
+    return {answer.tool_call_id: answer for answer in message.approvals or ()}
 
 
 def _steps_in(rows: Sequence[Row]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from typing_extensions import assert_never
@@ -70,16 +70,19 @@ def _result(entry: ToolEntry) -> ToolReturn:
 # Rules 3 and 4: what people, other models and their tools said.
 
 
-def said(tail: Tail, answered: Entry | None, pending: Sequence[str], *, keep_system: bool) -> list[Item]:
+def said(
+    tail: Tail, answered: Entry | None, pending: Sequence[str], *, too_late: Collection[str], keep_system: bool
+) -> list[Item]:
     """Everything else that is new, in order.
 
     Args:
         tail: What is new.
         answered: The answer before it.
         pending: The calls that `answers` answers.
+        too_late: Calls that have an answer already; what the transcript says of them is told as text.
         keep_system: Whether system messages in the tail are sent.
     """
-    never_kept = _calls_that_the_server_did_not_keep(answered, pending)
+    never_kept = _calls_that_the_server_did_not_keep(answered, pending) - set(too_late)
     names = _call_names([*([answered] if answered else []), *(entry for _, entry in tail)])
     items: list[Item] = []
     last = tail[-1][0] if tail else -1

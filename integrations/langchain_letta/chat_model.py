@@ -14,6 +14,7 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
+from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool
 from langchain_core.utils import from_env, secret_from_env
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
@@ -339,8 +340,11 @@ class ChatLetta(BaseChatModel):
 
 
 def _thread_of(run_manager: BaseRunManager | None) -> Thread | None:
-    """The LangGraph thread and task that a call belongs to: a step that is run again after a crash is the same task."""
-    metadata = run_manager.metadata if run_manager is not None else {}
+    """The LangGraph thread and task that a call belongs to: a step that is run again after a crash is the same task.
+
+    A stream of a plain model comes without a run manager (langchain-core 1.x), but the node's own config is around.
+    """
+    metadata = run_manager.metadata if run_manager is not None else ensure_config().get("metadata", {})
     thread_id, namespace = metadata.get("thread_id"), metadata.get("langgraph_checkpoint_ns")
     if thread_id is None or namespace is None:
         return None

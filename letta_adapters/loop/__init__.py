@@ -6,7 +6,7 @@ a caller sees.
 
 from letta_adapters.loop.calls import ToolExecution, ToolFinished, ToolStarted
 from letta_adapters.loop.options import LoopOptions
-from letta_adapters.loop.steps import Decision, Deny, LoopEvent, LoopResult, RoundFinished, ToolLoopLimit
+from letta_adapters.loop.steps import Decision, Deny, LoopEvent, LoopResult, RoundFinished
 from letta_adapters.loop.turns import AsyncToolLoop, ToolLoop, arun_turn, astream_turn, run_turn, stream_turn
 from letta_adapters.tools import Tool
 
@@ -22,7 +22,6 @@ __all__ = [
     "ToolExecution",
     "ToolFinished",
     "ToolLoop",
-    "ToolLoopLimit",
     "ToolStarted",
     "arun_turn",
     "astream_turn",

@@ -12,7 +12,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from letta_adapters.errors import PendingApprovalError, TurnInterrupted
+from letta_adapters.errors import PendingApprovalError, ToolLoopLimit, TurnInterrupted
 from letta_adapters.events import FinishedTurn, PendingCall
 from letta_adapters.identity import Item, with_otids
 from letta_adapters.loop.calls import Batch, ToolExecution, ToolRun
@@ -28,7 +28,6 @@ from letta_adapters.loop.steps import (
     Rows,
     Send,
     Step,
-    ToolLoopLimit,
 )
 from letta_adapters.waiting import newest_first, waiting_calls
 from letta_adapters.wire import (

@@ -6,7 +6,6 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from letta_adapters.errors import TurnFailed
 from letta_adapters.events import FinishedTurn, PendingCall, TurnEvent
 from letta_adapters.loop.calls import Batch, ToolExecution, ToolFinished, ToolStarted
 from letta_adapters.tools import Tool
@@ -26,7 +25,6 @@ __all__ = [
     "Rows",
     "Send",
     "Step",
-    "ToolLoopLimit",
 ]
 
 _NEWEST_ROWS = 20
@@ -102,18 +100,6 @@ class LoopResult:
     def stop_reason(self) -> str:
         """Why the last round ended, as the server says it."""
         return self.turns[-1].stop_reason
-
-
-class ToolLoopLimit(TurnFailed):
-    """The agent went on calling tools when the limit of rounds was reached; the last calls were denied.
-
-    Args:
-        result: What the turn had come to.
-    """
-
-    def __init__(self, message: str, *, result: LoopResult, **known: Any) -> None:
-        super().__init__(message, **known)
-        self.result = result
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,6 +58,20 @@ def the_story(reader: Reader, agent_id: str) -> list[Line]:
     return story
 
 
+def the_last_story(reader: Reader, agent_id: str, mode: str) -> list[Line]:
+    """What the conversation that answered last holds.
+
+    A question is a task of its own in LangGraph. Followed, one whose transcript has no answer yet starts a conversation
+    of its own, since parallel tasks must not meet in one; the one before it stays behind.
+    """
+    if mode == "pinned":
+        return the_story(reader, agent_id)
+    stories = [reader.story(conversation) for conversation in reader.conversations(agent_id)]
+    (answered,) = [story for story in stories if story[-1] == ("assistant", "never mind")]
+    assert not any(KEEP_ALIVE in text for story in stories for _, text in story)
+    return answered
+
+
 def kinds_of(story: Sequence[Line]) -> list[str]:
     return [kind for kind, _ in story]
 
@@ -201,13 +215,13 @@ def test_a_question_to_a_human_that_nobody_answers(text: str, model: ChatLetta, 
 
 
 @both_modes
-def test_a_stream_that_nobody_reads_to_its_end(model: ChatLetta, agent_id: str, reader: Reader) -> None:
+def test_a_stream_that_nobody_reads_to_its_end(mode: str, model: ChatLetta, agent_id: str, reader: Reader) -> None:
     agent, config = agent_of(model, checkpointer=InMemorySaver()), thread()
     stream = agent.stream(asked(CALL), config, stream_mode="messages")
     next(stream)
     stream.close()
     assert agent.invoke(asked(NEVER_MIND), config)["messages"][-1].text == "never mind"
-    story = the_story(reader, agent_id)
+    story = the_last_story(reader, agent_id, mode)
     assert [text for kind, text in story if kind == "user"] == [CALL, NEVER_MIND]
     assert story[-1] == ("assistant", "never mind")
 
@@ -257,8 +271,12 @@ def test_a_process_that_is_killed_before_it_knows_the_call_and_another_that_asks
     program.kill()
     program.run(job)
     assert job.executed == []
-    assert kinds_of(the_story(reader, agent_id)) == ["system", *CALLED, *ANSWERED]
-    expect_answers(reader, agent_id, "denial")
+    story = the_last_story(reader, agent_id, mode)
+    if mode == "pinned":
+        assert kinds_of(story) == ["system", *CALLED, *ANSWERED]
+        expect_answers(reader, agent_id, "denial")
+    else:
+        assert kinds_of(story) == ["system", "user", *ANSWERED]
 
 
 @pytest.mark.parametrize("mode", ["pinned"])

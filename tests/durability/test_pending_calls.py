@@ -155,7 +155,7 @@ def test_what_a_human_is_to_decide_is_never_decided_here(
     assert pinned.invoke(NEVER_MIND).text == "never mind"
 
 
-def test_a_call_that_waits_in_a_followed_conversation_is_left_behind_in_it(
+def test_a_call_that_waits_in_a_followed_conversation_is_somebody_elses_too(
     backend: Backend, agent_id: str, wire: Wire, reader: Reader
 ) -> None:
     model = ChatLetta(agent_id=agent_id, base_url=backend.base_url)
@@ -163,9 +163,9 @@ def test_a_call_that_waits_in_a_followed_conversation_is_left_behind_in_it(
     messages.append(model.invoke(messages))
     theirs = conversation_of(messages[-1])
     call = wire.post(theirs, user(THEIR_CALL), client_tools=[THEIRS]).call_id
-    answer = model.invoke([*messages, human("[[recall]] and now?")])
-    assert conversation_of(answer) != theirs
-    assert answer.text.splitlines() == ["user: ", "assistant: hello there", "user: and now?"]
+    with pytest.raises(PendingApprovalError) as caught:
+        model.invoke([*messages, human("and now?")])
+    assert [waiting["tool_call_id"] for waiting in caught.value.pending] == [call]
     assert reader.rows(theirs)[-1]["tool_calls"][0]["tool_call_id"] == call
 
 

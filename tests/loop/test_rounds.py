@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 
 from letta_adapters import TextDelta
-from letta_adapters.loop import LoopEvent, RoundFinished, Tool, ToolFinished, ToolLoopLimit, ToolStarted
+from letta_adapters.errors import ToolLoopLimit
+from letta_adapters.loop import LoopEvent, RoundFinished, Tool, ToolFinished, ToolStarted
 from letta_adapters.wire import MessageCreate, TextContent
 from tests.contract.wire import Wire
 from tests.loop.support import ADD, IN_SEQUENCE, MULTIPLY, RunTurn, add, multiply, next_turn_works, results

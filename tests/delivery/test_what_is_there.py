@@ -1,0 +1,232 @@
+"""A transcript that knows less, or other things, than its conversation: rules 2, 8 and 9."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from letta_adapters.client.endpoints import Endpoint
+from letta_adapters.client.turns import PreparedTurn
+from letta_adapters.delivery import delivery
+from letta_adapters.delivery_steps import Claim, Flow, Policies, TurnOptions, TurnOutcome
+from letta_adapters.errors import Divergence, PendingApprovalError
+from letta_adapters.memory import TurnMemory
+from letta_adapters.pending import OnPendingApproval
+from letta_adapters.planner import Target
+from letta_adapters.transcript import Anchor, AssistantEntry, Call, Entry, HumanEntry, PendingRef, ToolEntry
+from letta_adapters.wire import (
+    Agent,
+    ApprovalCreate,
+    ApprovalRequestMessage,
+    ApprovalResponseMessage,
+    ApprovalReturn,
+    AssistantMessage,
+    ClientTool,
+    MessageCreate,
+    ToolCall,
+    ToolReturn,
+    UserMessage,
+)
+
+PINNED = Target(agent_id="agent-1", conversation_id="conv-1")
+FOLLOWED = Target(agent_id="agent-1")
+ADD = ClientTool(name="add")
+FIRST, SECOND = HumanEntry(content="one", id="h-1"), HumanEntry(content="two", id="h-2")
+CALLED = AssistantEntry(
+    calls=(Call(tool_call_id="call-1", name="add", arguments="{}"),),
+    anchor=Anchor(
+        agent_id="agent-1",
+        conversation_id="conv-1",
+        message_id="message-1",
+        pending=(PendingRef(tool_call_id="call-1", name="add"),),
+    ),
+)
+RESULT = ToolEntry(tool_call_id="call-1", content="3", id="t-1")
+
+
+def begin(transcript: list[Entry], target: Target = PINNED, *, policy: OnPendingApproval = "deny") -> Flow:
+    return delivery(
+        transcript,
+        target,
+        server="http://letta.test",
+        options=TurnOptions(client_tools=(ADD,)),
+        policies=Policies(on_pending_approval=policy),
+        memory=TurnMemory(),
+    )
+
+
+def sent(step: object) -> list[Any]:
+    assert isinstance(step, PreparedTurn)
+    assert step.request is not None
+    return list(step.request.messages or ())
+
+
+def told(step: object) -> list[str]:
+    return [str(message.content) if isinstance(message, MessageCreate) else message.type for message in sent(step)]
+
+
+def stored(message: MessageCreate, run_id: str = "run-1") -> UserMessage:
+    return UserMessage(id="message-2", content=str(message.content), otid=message.otid, run_id=run_id)
+
+
+def waiting(*names: str) -> ApprovalRequestMessage:
+    calls = [ToolCall(name=name, arguments='{"a": 1}', tool_call_id=f"call-{name}") for name in names]
+    return ApprovalRequestMessage(id="message-9", tool_call=calls[0], tool_calls=calls)
+
+
+def response(text: str) -> ApprovalResponseMessage:
+    approvals = [ToolReturn(tool_call_id="call-1", tool_return=text, status="success")]
+    return ApprovalResponseMessage(id="message-2", approvals=list(approvals), run_id="run-1")
+
+
+def refused(flow: Flow) -> object:
+    """Answer a turn as a server does that waits for calls."""
+    error = PendingApprovalError("waiting", conversation_id="conv-1")
+    return flow.send(TurnOutcome(result=error, run_id="run-2", replayed=False))
+
+
+# Rule 8: what earlier requests brought.
+
+
+def test_one_new_message_is_sent_without_a_look() -> None:
+    assert told(next(begin([FIRST]))) == ["one"]
+
+
+def test_of_several_new_messages_those_that_the_conversation_has_are_left_out() -> None:
+    (first,) = sent(next(begin([FIRST])))
+    flow = begin([FIRST, SECOND])
+    assert isinstance(next(flow), Claim)
+    assert isinstance(flow.send(None), Endpoint)
+    assert told(flow.send([stored(first)])) == ["two"]
+
+
+def test_several_messages_that_are_all_new_are_sent_together() -> None:
+    flow = begin([FIRST, SECOND])
+    next(flow)
+    next(flow)
+    assert told(flow.send([])) == ["one", "two"]
+
+
+def test_a_rerun_of_the_last_request_makes_the_same_request_again() -> None:
+    (first,) = sent(next(begin([FIRST])))
+    flow = begin([FIRST, SECOND])
+    next(flow)
+    next(flow)
+    (second,) = sent(flow.send([stored(first)]))
+    again = begin([FIRST, SECOND])
+    next(again)
+    next(again)
+    assert sent(again.send([stored(second, "run-2"), stored(first)])) == [second]
+
+
+# Rule 2: calls that were answered meanwhile.
+
+
+def test_a_call_that_still_waits_is_answered() -> None:
+    flow = begin([FIRST, CALLED, RESULT])
+    next(flow)
+    next(flow)
+    assert told(flow.send([])) == ["approval"]
+
+
+def test_a_call_that_has_this_very_answer_is_answered_in_the_same_words_which_attaches() -> None:
+    flow = begin([FIRST, CALLED, RESULT])
+    next(flow)
+    next(flow)
+    assert told(flow.send([response("3")])) == ["approval"]
+
+
+def test_pinned_a_result_that_comes_too_late_is_told_as_text() -> None:
+    flow = begin([FIRST, CALLED, RESULT])
+    next(flow)
+    next(flow)
+    (text,) = told(flow.send([response("denied")]))
+    assert "3" in text
+    assert "approval" not in text
+
+
+def test_followed_a_result_that_comes_too_late_belongs_to_another_branch() -> None:
+    flow = begin([FIRST, CALLED, RESULT], FOLLOWED)
+    next(flow)
+    next(flow)
+    with pytest.raises(Divergence) as caught:
+        flow.send([response("denied")])
+    assert caught.value.accepted is False
+    assert caught.value.conversation_id == "conv-1"
+
+
+# Rule 9: calls that the transcript does not know of.
+
+
+def test_calls_to_tools_that_are_offered_are_denied_with_the_new_message() -> None:
+    flow = begin([FIRST])
+    next(flow)
+    assert isinstance(refused(flow), Endpoint)
+    approval, message = sent(flow.send([waiting("add")]))
+    assert isinstance(approval, ApprovalCreate)
+    (answer,) = list(approval.approvals or ())
+    assert isinstance(answer, ApprovalReturn)
+    assert (answer.tool_call_id, answer.approve) == ("call-add", False)
+    assert message.content == "one"
+
+
+@pytest.mark.parametrize(("policy", "name"), [("deny", "theirs"), ("error", "add")])
+def test_what_is_not_ours_to_deny_is_told_with_all_that_is_known(policy: OnPendingApproval, name: str) -> None:
+    flow = begin([FIRST], policy=policy)
+    next(flow)
+    refused(flow)
+    with pytest.raises(PendingApprovalError, match=name) as caught:
+        flow.send([waiting(name)])
+    assert caught.value.pending == ({"tool_call_id": f"call-{name}", "name": name, "arguments": '{"a": 1}'},)
+    assert caught.value.accepted is False
+
+
+def test_one_call_that_is_not_ours_keeps_all_from_being_denied() -> None:
+    flow = begin([FIRST])
+    next(flow)
+    refused(flow)
+    with pytest.raises(PendingApprovalError):
+        flow.send([waiting("add", "theirs")])
+
+
+def test_deny_all_denies_calls_to_any_client_tool() -> None:
+    flow = begin([FIRST], policy="deny_all")
+    next(flow)
+    refused(flow)
+    assert isinstance(flow.send([waiting("theirs")]), Endpoint)  # which tools are the server's?
+    agent = Agent.model_validate({"id": "agent-1", "name": "a", "tools": [{"name": "guarded"}]})
+    assert told(flow.send(agent)) == ["approval", "one"]
+
+
+def test_deny_all_leaves_a_call_that_a_person_guards_alone() -> None:
+    flow = begin([FIRST], policy="deny_all")
+    next(flow)
+    refused(flow)
+    flow.send([waiting("guarded")])
+    agent = Agent.model_validate({"id": "agent-1", "name": "a", "tools": [{"name": "guarded"}]})
+    with pytest.raises(PendingApprovalError, match="guarded"):
+        flow.send(agent)
+
+
+def test_a_conversation_that_waits_again_and_again_is_given_up() -> None:
+    flow = begin([FIRST])
+    next(flow)
+    for _ in range(2):
+        refused(flow)
+        flow.send([waiting("add")])
+    with pytest.raises(PendingApprovalError):
+        refused(flow)
+
+
+def test_denials_that_a_process_sent_before_it_died_are_sent_in_the_same_words() -> None:
+    flow = begin([FIRST])
+    next(flow)
+    refused(flow)
+    before = sent(flow.send([waiting("add")]))
+    again = begin([FIRST])
+    next(again)
+    refused(again)
+    answered = ApprovalResponseMessage(id="message-a", approvals=before[0].approvals, run_id="run-1")
+    rows = [AssistantMessage(id="message-b", content="hi"), stored(before[1]), answered]
+    assert sent(again.send(rows)) == before
