@@ -352,11 +352,11 @@ class Turn:
             return self._busy(error)
         delay = retry.parse_retry_after(self._headers)
         too_long = delay is not None and delay > retry.MAX_RETRY_AFTER
+        if self._status == 503 and self.run_id is None and "redis" in (error.detail or "").lower() and self._background:
+            return self._fall_back()
         if self._accepted:  # it was a resume; a run that is gone is never sent again
             again = retry.should_retry(self._status) and not too_long
             return self._lost(str(error), delay=delay) if again else self._read_back(str(error))
-        if self._status == 503 and self._background and "redis" in (error.detail or "").lower():
-            return self._fall_back(error)
         # A database conflict is the one 409 with a Retry-After; a cut one cannot be told from a busy one. In the
         # foreground, what the server did before it failed is unknown, so only a plain refusal is tried again.
         passing = retry.should_retry(self._status) or (self._status == 409 and (delay is not None or cut))
@@ -367,8 +367,9 @@ class Turn:
             return self._fail(error)
         return self._again(error, delay=delay)
 
-    def _fall_back(self, error: LettaError) -> Step:
-        """The server cannot stream in the background."""
+    def _fall_back(self) -> Step:
+        """The server cannot stream in the background; what seemed accepted before, without any event, was not."""
+        self._accepted = False
         self._background = self._capabilities.background = False
         # A request before this one may have been taken, and nothing dedupes in the foreground.
         self._may_be_stored = self._may_be_stored or self._unsure

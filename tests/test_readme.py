@@ -48,6 +48,7 @@ PRINTED = {
     "A tool loop 1": r"It is 42\.",
     "A conversation that the server holds 1": r"You said before: My parcel is A-17\.",
     "Without a framework 1": r"You said: Hello\['system_message', 'user_message', 'assistant_message'\]",
+    "Without a framework 2": r"It is 42\. \[\('add', 42\)\]",
     "A server for your own tests 1": r"It is raining\.",
 }
 

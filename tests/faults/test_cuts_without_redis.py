@@ -61,7 +61,6 @@ async def test_turns_whose_reading_back_is_cut_too_are_read_again(
     assert report.cut_turns == ROWS
 
 
-@pytest.mark.xfail(reason="a foreground turn whose stop reason came is not read back for its usage")
 async def test_turns_that_are_cut_between_stop_reason_and_usage_tell_their_usage(
     plain_proxy: FaultProxy, plain_stage: Stage
 ) -> None:
@@ -78,12 +77,12 @@ def before_usage(clean: Clean) -> Clean:
 
 
 @pytest.mark.parametrize("end", End, ids=lambda end: end.value)
-async def test_a_refusal_to_stream_in_the_background_that_is_cut_stores_nothing_twice(
+async def test_a_refusal_to_stream_in_the_background_that_is_cut_costs_nothing(
     plain_proxy: FaultProxy, plain_stage: Stage, end: End
 ) -> None:
     """A client learns from the refusal that the server has no Redis; it is the first answer that it gets."""
     plans: list[Plan] = [((Cut(end=end, at=at),),) for at in (*Where, 0, 1, 40)]
-    report = await play_at_once(plain_proxy, plain_stage, TEXT, plans, whole_or_told)
+    report = await play_at_once(plain_proxy, plain_stage, TEXT, plans)
     assert not report.wrong, str(report)
     assert report.cut_turns == len(plans)
 
