@@ -10,7 +10,7 @@ from letta_adapters.client.endpoints import Endpoint
 from letta_adapters.delivery_steps import Claim, Delivered, Flow, Pause, Step, TurnOutcome
 from letta_adapters.drivers import AsyncTurnStream, TurnStream, busy_here
 from letta_adapters.errors import LettaError
-from letta_adapters.events import TurnEvent
+from letta_adapters.events import FinishedTurn, TurnEvent
 from letta_adapters.locks import Hold
 
 __all__ = ["adeliver", "deliver"]
@@ -83,9 +83,9 @@ def _events(stream: TurnStream) -> Generator[TurnEvent | TurnOutcome, None, None
                 held.append(event)
             else:
                 yield event
-        outcome = TurnOutcome(result=stream.result(), run_id=stream.run_id, replayed=stream.replayed)
+        outcome = _outcome(stream.result(), stream)
     except LettaError as error:
-        outcome = TurnOutcome(result=error, run_id=stream.run_id, replayed=stream.replayed)
+        outcome = _outcome(error, stream)
         held.clear()
     yield from held
     yield outcome
@@ -100,13 +100,17 @@ async def _aevents(stream: AsyncTurnStream) -> AsyncGenerator[TurnEvent | TurnOu
                 held.append(event)
             else:
                 yield event
-        outcome = TurnOutcome(result=await stream.result(), run_id=stream.run_id, replayed=stream.replayed)
+        outcome = _outcome(await stream.result(), stream)
     except LettaError as error:
-        outcome = TurnOutcome(result=error, run_id=stream.run_id, replayed=stream.replayed)
+        outcome = _outcome(error, stream)
         held.clear()
     for event in held:
         yield event
     yield outcome
+
+
+def _outcome(result: FinishedTurn | LettaError, stream: TurnStream | AsyncTurnStream) -> TurnOutcome:
+    return TurnOutcome(result=result, run_id=stream.run_id, replayed=stream.replayed, background=stream.background)
 
 
 def _call(client: LettaClient, endpoint: Endpoint[Any]) -> Any:

@@ -24,14 +24,21 @@ from letta_adapters.client.endpoints import (
 from letta_adapters.client.turns import PreparedTurn, create_message
 from letta_adapters.creation import marked_conversation
 from letta_adapters.delivery_steps import Claim, Delivered, Flow, Pause, Policies, Thread, TurnOptions, TurnOutcome
-from letta_adapters.errors import ConversationBusy, Divergence, LettaError, PendingApprovalError, TurnInterrupted
+from letta_adapters.errors import (
+    ConversationBusy,
+    Divergence,
+    LettaError,
+    PendingApprovalError,
+    ProtocolError,
+    TurnInterrupted,
+)
 from letta_adapters.events import FinishedTurn
 from letta_adapters.identity import conversation_marker
 from letta_adapters.locks import Patience
 from letta_adapters.memory import LostTurn, TurnMemory
-from letta_adapters.pending import check_may_be_denied, may_be_denied
+from letta_adapters.pending import check_may_be_denied
 from letta_adapters.planner import Held, Plan, Target, plan
-from letta_adapters.reading import Row, run_that_stored
+from letta_adapters.reading import Row, response_to, run_that_stored
 from letta_adapters.retry import busy_delay
 from letta_adapters.transcript import Entry, ToolEntry, anchor_of
 from letta_adapters.waiting import newest_first, waiting_calls
@@ -182,18 +189,19 @@ class _Delivery:
         )
         held = _held(rows)
         if not held.pending:
-            settled = self._plan(settle=held.answered) if held.answered else None
-            # Settled by a process that died, in this very request: the same otids attach to it.
-            if settled and self._is_stored(settled, conversation_id, rows):
-                return settled
-            return self._news(self._plan(held=held), conversation_id, rows)
+            # Settled by a process that died, perhaps in this very request.
+            settled = self._news(self._plan(settle=held.answered), conversation_id, rows) if held.answered else None
+            return (
+                settled
+                if settled and settled.stored_run_id
+                else self._news(self._plan(held=held), conversation_id, rows)
+            )
         unknown = [call for call in waiting_calls(newest_first(rows)) if call.tool_call_id not in self._results]
-        if not may_be_denied(unknown, self.policies.on_pending_approval, self._bound):
-            agent: Agent | None = None
+        if unknown:
             agent_id = self.target.agent_id or (yield from self._agent_of(conversation_id))
-            if self.policies.on_pending_approval == "deny_all" and agent_id is not None:
-                agent = yield retrieve_agent(agent_id)
-            check_may_be_denied(unknown, agent, self._bound, refused)
+            agent: Agent | None = (yield retrieve_agent(agent_id)) if agent_id else None
+            policy = self.policies.on_pending_approval
+            check_may_be_denied(unknown, agent, policy=policy, bound=self._bound, refused=refused)
         return self._news(self._plan(held=held, settle=held.pending), conversation_id, rows)
 
     @property
@@ -222,27 +230,40 @@ class _Delivery:
             conversation_id = yield from self._new_conversation(made)
         request = _otids(made, conversation_id, attempt=0, nonce=nonce)
         first = self.memory.attempt(request)
-        for attempt in count(first):
-            prepared = self._prepare(made, conversation_id, attempt, nonce)
-            outcome: TurnOutcome = yield replace(
-                prepared, patience=patience, may_be_stored=made.repeatable or lost is not None
-            )
-            if isinstance(outcome.result, FinishedTurn):
-                agent_id = outcome.result.agent_id or (yield from self._agent_of(conversation_id))
-                turn = replace(outcome.result, agent_id=agent_id)
-                return Delivered(turn=turn, anchor=anchor_of(turn, system_hash=made.system_hash))
-            error = outcome.result
-            if outcome.run_id is not None:
-                yield from _find_out_what_was_stored(error, outcome.run_id)
-            if isinstance(error, TurnInterrupted):
-                self.memory.lost(content, LostTurn(conversation_id=conversation_id, nonce=nonce))
-            # Only a run can be replayed: a request that never became one is the same request next time.
-            failed_for_good = error.accepted is False and outcome.run_id is not None
-            if failed_for_good:
-                self.memory.failed(request, attempt)
-            if not failed_for_good or not outcome.replayed or attempt - first >= _MAX_REPLAYED_FAILURES:
-                raise error
+        missing = lost  # the turn whose end is still not known
+        try:
+            for attempt in count(first):
+                outcome: TurnOutcome = yield replace(
+                    self._prepare(made, conversation_id, attempt, nonce),
+                    patience=patience,
+                    may_be_stored=made.repeatable or lost is not None,
+                    stored_run_id=made.stored_run_id,
+                    after=made.anchor_message_id,
+                )
+                if isinstance(outcome.result, FinishedTurn):
+                    missing = None
+                    return (yield from self._delivered(outcome.result, made))
+                error = outcome.result
+                if outcome.run_id is not None:
+                    filtered = self.options.include_return_message_types is not None
+                    yield from _find_out_what_was_stored(error, outcome.run_id, filtered=filtered)
+                if isinstance(error, (TurnInterrupted, ProtocolError)):
+                    missing = LostTurn(conversation_id=conversation_id, nonce=nonce)
+                # Only a run can be replayed: a request that never became one is the same request next time.
+                failed_for_good = error.accepted is False and outcome.run_id is not None and outcome.background
+                if failed_for_good:
+                    missing = None
+                    self.memory.failed(request, attempt)
+                if not failed_for_good or not outcome.replayed or attempt - first >= _MAX_REPLAYED_FAILURES:
+                    raise error
+        finally:
+            if missing is not None:
+                self.memory.lost(content, missing)
         raise AssertionError("count() has no end")
+
+    def _delivered(self, turn: FinishedTurn, made: Plan) -> Generator[Endpoint[Any], Any, Delivered]:
+        turn = replace(turn, agent_id=turn.agent_id or (yield from self._agent_of(turn.conversation_id)))
+        return Delivered(turn=turn, anchor=anchor_of(turn, system_hash=made.system_hash))
 
     def _prepare(self, made: Plan, conversation_id: str, attempt: int, nonce: str) -> PreparedTurn:
         options = self.options
@@ -303,10 +324,13 @@ class _Delivery:
             return self._news(self._not_too_late(made, conversation_id, rows), conversation_id, rows)
         rows = yield list_messages(conversation_id, agent_id=agent_id, order="desc", limit=_ROWS_READ)
         held = _held(rows)
-        before = self._plan(held=replace(held, system_texts=frozenset()))
-        if not self._is_stored(before, conversation_id, rows):
-            before = self._plan(held=held, too_late=held.answered)
-        return self._news(before, conversation_id, rows)
+        before = self._news(
+            self._plan(held=replace(held, system_texts=frozenset())), conversation_id, newest_first(rows)[::-1]
+        )
+        if before.stored_run_id is not None:
+            return before  # sent by somebody who did not see its end
+        too_late = set(held.answered) - set(held.pending)
+        return self._news(self._plan(held=held, too_late=too_late), conversation_id, newest_first(rows)[::-1])
 
     def _not_too_late(self, made: Plan, conversation_id: str, rows: Sequence[Row]) -> Plan:
         """Answer no call twice: the server would tell the agent so, in a turn of its own (measured).
@@ -314,14 +338,10 @@ class _Delivery:
         Raises:
             Divergence: A call has another answer, so this transcript went another way than the conversation.
         """
-        too_late = made.answering & {
-            answer.tool_call_id
-            for row in rows
-            if isinstance(row, ApprovalResponseMessage)
-            for answer in row.approvals or ()
-        }
-        if not too_late or any(self._runs(made, conversation_id, rows)):
+        response = response_to(made.answering, rows, anchored=True)
+        if response is None or any(self._runs(made, conversation_id, rows)):
             return made
+        too_late = made.answering & {answer.tool_call_id for answer in response.approvals or ()}
         if not self.target.pinned:
             raise Divergence(
                 f"The calls {sorted(too_late)} were answered before, in other words, and the conversation went on.",
@@ -337,20 +357,17 @@ class _Delivery:
             return made
         # The last message tells: stored, it is a re-run, and the request that stored it is made again.
         kept = tuple(item for item, run_id in zip(made.items, runs, strict=True) if run_id == runs[-1])
-        return replace(made, items=kept)
+        return replace(made, items=kept, stored_run_id=runs[-1])
 
     def _runs(self, made: Plan, conversation_id: str, rows: Sequence[Row]) -> list[str | None]:
         """The run that stored each message of a request."""
         attempts = {1, self.memory.attempt(_otids(made, conversation_id, attempt=0, nonce=""))}
+        anchored = made.anchor_message_id is not None
         tried = [made.messages(conversation_id, attempt=attempt, nonce="") for attempt in sorted(attempts)]
         return [
-            next((run for message in same if (run := run_that_stored([message], rows))), None)
+            next((run for message in same if (run := run_that_stored([message], rows, anchored=anchored))), None)
             for same in zip(*tried, strict=True)
         ]
-
-    def _is_stored(self, made: Plan, conversation_id: str, rows: Sequence[Row]) -> bool:
-        attempt = self.memory.attempt(_otids(made, conversation_id, attempt=0, nonce=""))
-        return run_that_stored(made.messages(conversation_id, attempt=attempt, nonce=""), rows) is not None
 
 
 def _held(rows: Sequence[Row]) -> Held:
@@ -364,15 +381,16 @@ def _held(rows: Sequence[Row]) -> Held:
     )
 
 
-def _find_out_what_was_stored(error: LettaError, run_id: str) -> Generator[Endpoint[Any], Any, None]:
+def _find_out_what_was_stored(error: LettaError, run_id: str, *, filtered: bool) -> Generator[Endpoint[Any], Any, None]:
     """A failed first step stores nothing, a later one leaves the input stored; the run's messages tell."""
-    if error.accepted is False or isinstance(error, TurnInterrupted):
+    if error.accepted is False or isinstance(error, (TurnInterrupted, ProtocolError)):
         return  # of a turn that may still be running, missing rows prove nothing
     try:
         rows = yield list_run_messages(run_id, limit=1)
     except LettaError:
         return  # the failure of the turn is what matters; what was stored stays unknown
-    error.accepted = bool(rows)
+    if rows or not filtered:  # a filter of types hides rows of the run too (measured)
+        error.accepted = bool(rows)
 
 
 def _otids(made: Plan, conversation_id: str, *, attempt: int, nonce: str) -> tuple[str, ...]:

@@ -72,11 +72,13 @@ class TurnOutcome:
         result: What came of it.
         run_id: The run that it had at the server, if it came so far.
         replayed: Whether that was a run of before.
+        background: Whether the server would replay it.
     """
 
     result: FinishedTurn | LettaError
     run_id: str | None
     replayed: bool
+    background: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

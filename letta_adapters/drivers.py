@@ -148,8 +148,7 @@ class _BlockingDriver(_Driver):
             with suppress(Broken, LettaError):
                 self._transport.open(request, idle_timeout=_CANCEL_TIMEOUT).close()
         if step := self.turn.abandoned():
-            thread = Thread(target=self._see_off, args=[step, self.hold.hand_over()], name=_SEEN_OFF, daemon=True)
-            thread.start()
+            _start(lambda hold: self._see_off(step, hold), self.hold)
 
     def _see_off(self, step: Step, hold: Hold) -> None:
         """Keep other turns away until the one that its caller left is over."""
@@ -223,9 +222,12 @@ class _AsyncDriver(_Driver):
             return self.turn.unreadable(error)
 
     async def _leave(self) -> None:
-        """The caller left before the end, perhaps because its task was cancelled: tasks of their own do the rest."""
+        """The caller left before the end, perhaps because its task was cancelled: others do the rest.
+
+        What keeps other turns away must outlive this event loop, so it is a thread with a loop of its own.
+        """
         if step := self.turn.abandoned():
-            _in_background(self._see_off(step, self.hold.hand_over()))
+            _start(lambda hold: asyncio.run(self._see_off(step, hold)), self.hold)
         if request := self.cancelling:
             await asyncio.shield(_in_background(self._cancel(request)))
 
@@ -249,6 +251,10 @@ class _AsyncDriver(_Driver):
         if self._response is not None:
             response, self._response = self._response, None
             await response.close()
+
+
+def _start(see_off: Callable[[Hold], None], hold: Hold) -> None:
+    Thread(target=see_off, args=[hold.hand_over()], name=_SEEN_OFF, daemon=True).start()
 
 
 _background: set[asyncio.Task[None]] = set()
@@ -299,6 +305,11 @@ class TurnStream:
         """Whether the server gives a run of before, because it knew the otids."""
         return self._driver.turn.replayed
 
+    @property
+    def background(self) -> bool:
+        """Whether the turn runs in the background."""
+        return self._driver.turn.background
+
     def __iter__(self) -> Self:
         return self
 
@@ -329,8 +340,6 @@ class TurnStream:
 class AsyncTurnStream:
     """A turn in flight: iterate over its events, then await its `result`. The twin of `TurnStream`.
 
-    Where a thread of that would wait for the end of a turn that was left, a task does here, as long as its loop runs.
-
     It belongs to one task: another one may cancel that task, not close the stream under it.
     """
 
@@ -359,6 +368,11 @@ class AsyncTurnStream:
     def replayed(self) -> bool:
         """Whether the server gives a run of before, because it knew the otids."""
         return self._driver.turn.replayed
+
+    @property
+    def background(self) -> bool:
+        """Whether the turn runs in the background."""
+        return self._driver.turn.background
 
     def __aiter__(self) -> Self:
         return self

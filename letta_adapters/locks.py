@@ -119,9 +119,6 @@ class Hold:
         successor._held, self._held = self._held, False
         return successor
 
-    def __del__(self) -> None:
-        self.release()  # an event loop may end before whoever waits in it gets to do it
-
     def release(self) -> None:
         """Give the lock back, if it is taken."""
         if self._held:

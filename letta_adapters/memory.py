@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -28,6 +30,10 @@ class LostTurn:
     nonce: str
 
 
+_LOST_FOR = 900.0
+"""Seconds for which a lost turn is remembered: a retry comes within minutes, other people's same words later."""
+
+
 class _Bounded(OrderedDict[Request, V], Generic[V]):
     """A dictionary that forgets the oldest."""
 
@@ -50,11 +56,13 @@ class TurnMemory:
 
     Args:
         limit: How many requests are remembered; the oldest are forgotten first.
+        clock: Tells seconds.
     """
 
-    def __init__(self, *, limit: int = 10_000) -> None:
+    def __init__(self, *, limit: int = 10_000, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._failures: _Bounded[int] = _Bounded(limit)
-        self._lost: _Bounded[LostTurn] = _Bounded(limit)
+        self._lost: _Bounded[tuple[float, LostTurn]] = _Bounded(limit)
         self._agents: _Bounded[str] = _Bounded(limit)
         self._mutex = threading.Lock()
 
@@ -81,9 +89,10 @@ class TurnMemory:
     def lost(self, request: Request, turn: LostTurn) -> None:
         """Remember a turn whose end was not seen."""
         with self._mutex:
-            self._lost[request] = turn
+            self._lost[request] = (self._clock(), turn)
 
     def take_lost(self, request: Request) -> LostTurn | None:
         """The turn that was lost with this request, for the one that asks first."""
         with self._mutex:
-            return self._lost.pop(request, None)
+            since, turn = self._lost.pop(request, (0.0, None))
+            return turn if turn is not None and self._clock() - since <= _LOST_FOR else None

@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 from letta_adapters.errors import PendingApprovalError
 from letta_adapters.wire import Agent, ToolCall, ToolCallDelta
 
-__all__ = ["OnPendingApproval", "check_may_be_denied", "may_be_denied"]
+__all__ = ["OnPendingApproval", "check_may_be_denied"]
 
 OnPendingApproval = Literal["deny", "deny_all", "error"]
 """Which pending calls that a transcript does not know of are denied: those to tools that are offered now, those to any
@@ -22,26 +22,30 @@ client tool, or none."""
 _Call = ToolCall | ToolCallDelta
 
 
-def may_be_denied(calls: Sequence[_Call], policy: OnPendingApproval, bound: Collection[str]) -> bool:
-    """Whether all of these calls are this program's own to deny, as far as the names of its tools tell."""
-    return policy != "error" and all(call.name in bound for call in calls)
-
-
 def check_may_be_denied(
-    calls: Sequence[_Call], agent: Agent | None, bound: Collection[str], refused: PendingApprovalError
+    calls: Sequence[_Call],
+    agent: Agent | None,
+    *,
+    policy: OnPendingApproval,
+    bound: Collection[str],
+    refused: PendingApprovalError,
 ) -> None:
     """Check that none of the calls is somebody else's to decide.
 
     Args:
         calls: The calls that wait.
-        agent: The agent, where every call but those to its own tools may be denied.
-        bound: Names of the tools that are offered now; they hide tools of the agent's.
+        agent: The agent, whose own tools a person may guard; `None` where it is not known.
+        policy: What may be denied.
+        bound: Names of the tools that are offered now.
         refused: The refusal to explain.
 
     Raises:
         PendingApprovalError: One is; it names all of them.
     """
-    if agent is not None and not {call.name for call in calls} & (_tools_of(agent) - set(bound)):
+    own, guarded = (_tools_of(agent), _guarded_tools_of(agent)) if agent is not None else (set[str](), set[str]())
+    ours = {call.name or "" for call in calls if call.name in bound} - guarded
+    others = {call.name or "" for call in calls} - ours
+    if policy != "error" and (not others or (policy == "deny_all" and agent is not None and not others & own)):
         return
     waiting = tuple(
         {"tool_call_id": call.tool_call_id or "", "name": call.name or "", "arguments": call.arguments or ""}
@@ -49,10 +53,10 @@ def check_may_be_denied(
     )
     told = ", ".join(f"{call['name']}({call['arguments']}) [{call['tool_call_id']}]" for call in waiting)
     remedies = (
-        "Pass a result for each call (a tool message with its id), or let `client.conversations.settle(...)` deny them"
+        "Pass a result for each call (a tool message with its id), or deny them: `client.conversations.settle(...)`"
     )
-    if agent is None:
-        remedies += ", or, where they are calls to client tools, set `on_pending_approval='deny_all'`"
+    if policy != "deny_all":
+        remedies += ", or `on_pending_approval='deny_all'` where they are calls to client tools"
     raise PendingApprovalError(
         f"The conversation waits for the answer to {told}, and takes no new message before.",
         status=refused.status,
@@ -67,5 +71,15 @@ def check_may_be_denied(
 
 def _tools_of(agent: Agent) -> set[str]:
     """Names of the tools that the server runs."""
-    tools = cast("Sequence[Mapping[str, Any]]", (agent.model_extra or {}).get("tools") or ())
-    return {str(tool.get("name")) for tool in tools}
+    return {str(tool.get("name")) for tool in _listed(agent, "tools")}
+
+
+def _guarded_tools_of(agent: Agent) -> set[str]:
+    """Names of those of them that wait for a person; a call that waits may be theirs, whatever else has the name."""
+    by_default = {str(tool.get("name")) for tool in _listed(agent, "tools") if tool.get("default_requires_approval")}
+    rules = (rule for rule in _listed(agent, "tool_rules") if rule.get("type") == "requires_approval")
+    return by_default | {str(rule.get("tool_name")) for rule in rules}
+
+
+def _listed(agent: Agent, field: str) -> Sequence[Mapping[str, Any]]:
+    return cast("Sequence[Mapping[str, Any]]", (agent.model_extra or {}).get(field) or ())

@@ -89,6 +89,7 @@ class Plan:
         system_hash: Digest of the leading system text, for the anchor of the answer.
         override_system: The system prompt of this request.
         needs_held: Whether the plan has to be made again with what the conversation holds.
+        stored_run_id: The run that has all of it already.
         reasons: What was decided and why, for people.
     """
 
@@ -99,6 +100,7 @@ class Plan:
     system_hash: str | None = None
     override_system: str | None = None
     needs_held: bool = False
+    stored_run_id: str | None = None
     reasons: tuple[str, ...] = ()
 
     @property

@@ -6,7 +6,7 @@ machine carries it out with its own connections.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from itertools import count
@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from letta_adapters import retry
 from letta_adapters.errors import Conflict, ConversationBusy, LettaError
 from letta_adapters.exchange import Query, Request, excerpt
+from letta_adapters.waiting import newest_first
 from letta_adapters.wire import (
     Approval,
     ApprovalCreate,
@@ -48,6 +49,7 @@ __all__ = [
     "Unreadable",
     "kept_calls",
     "messages_path",
+    "response_to",
     "run_that_stored",
     "what_became_of",
 ]
@@ -59,8 +61,8 @@ Row = KnownMessage | Unknown
 
 _CONFIRM_ROWS = 20
 """Newest rows of a run to look for the pending calls in."""
-_NEWEST_ROWS = 100
-"""Newest rows of a conversation to look for a request in."""
+_ROWS = 200
+"""Rows of a conversation to look for a request in."""
 _RUN_ROWS = 1000
 _SETTLING = 3.0
 """Seconds without any run in flight after which a request that left no row counts as not taken.
@@ -192,6 +194,7 @@ def what_became_of(
     agent_id: str | None,
     *,
     run_id: str | None,
+    after: str | None,
     sent: bool,
     at_most: float,
     idle_timeout: float,
@@ -204,6 +207,7 @@ def what_became_of(
         conversation_id: Where it was sent.
         agent_id: The agent, for `default`.
         run_id: Its run, where it is known.
+        after: The message that it follows, where that is known.
         sent: Whether the request may just have been sent, so that its run may not be on record yet.
         at_most: Seconds to wait for runs in flight that may be the one: input is not listed before a step ends.
         idle_timeout: Seconds without any new row after which its run is not waited for any longer.
@@ -215,7 +219,9 @@ def what_became_of(
         Unreadable: The server does not say.
     """
     if run_id is None and messages:
-        run_id = yield from _find_run(messages, conversation_id, agent_id, sent=sent, at_most=at_most, retries=retries)
+        run_id = yield from _find_run(
+            messages, conversation_id, agent_id, after=after, sent=sent, at_most=at_most, retries=retries
+        )
     if run_id is None:
         return None
     try:
@@ -225,10 +231,15 @@ def what_became_of(
         raise
 
 
-def run_that_stored(messages: Sequence[InputMessage], rows: Sequence[Row]) -> str | None:
+def run_that_stored(messages: Sequence[InputMessage], rows: Sequence[Row], *, anchored: bool) -> str | None:
     """The one run that stored all messages of a request, if there is one.
 
     The answers to calls are listed without their otids, so they are told by their ids and texts.
+
+    Args:
+        messages: The request, with otids.
+        rows: What the conversation holds, oldest first.
+        anchored: Whether they begin right after the message that the request follows; else they are the newest.
     """
     known = [row for row in rows if not isinstance(row, Unknown)]
     by_otid = {row.otid: row.run_id for row in known if row.otid}
@@ -237,11 +248,28 @@ def run_that_stored(messages: Sequence[InputMessage], rows: Sequence[Row]) -> st
         if isinstance(message, MessageCreate):
             runs.add(by_otid.get(message.otid or ""))
         elif isinstance(message, ApprovalCreate):
-            responses = (row for row in known if isinstance(row, ApprovalResponseMessage))
-            runs.add(next((row.run_id for row in responses if _same_answers(row, message)), None))
+            response = response_to(_answers(message).keys(), known, anchored=anchored)
+            runs.add(response.run_id if response is not None and _same_answers(response, message) else None)
         else:
             return None
     return runs.pop() if len(runs) == 1 else None
+
+
+def response_to(call_ids: Collection[str], rows: Sequence[Row], *, anchored: bool) -> ApprovalResponseMessage | None:
+    """What was answered to calls: some models use the same ids again and again.
+
+    Args:
+        call_ids: The calls.
+        rows: What the conversation holds, oldest first.
+        anchored: Whether they begin right after the calls; else those that were made last are meant.
+    """
+    response: ApprovalResponseMessage | None = None
+    for row in rows:
+        if isinstance(row, ApprovalRequestMessage) and any(call.tool_call_id in call_ids for call in calls_of(row)):
+            response = response if anchored else None
+        elif isinstance(row, ApprovalResponseMessage) and response is None and _answers(row).keys() & set(call_ids):
+            response = row
+    return response
 
 
 def _stored_turn(run_id: str, *, idle_timeout: float, retries: int) -> Reading[StoredTurn]:
@@ -261,6 +289,7 @@ def _find_run(
     conversation_id: str,
     agent_id: str | None,
     *,
+    after: str | None,
     sent: bool,
     at_most: float,
     retries: int,
@@ -269,8 +298,8 @@ def _find_run(
     for tries in count():
         # Runs first: one that ends in between has its rows by the time that they are read.
         in_flight = yield from _in_flight(conversation_id, agent_id, retries=retries)
-        rows = yield from _newest_rows(conversation_id, agent_id, retries=retries)
-        run_id = run_that_stored(messages, rows)
+        rows = yield from _rows_since(after, conversation_id, agent_id, retries=retries)
+        run_id = run_that_stored(messages, rows, anchored=after is not None)
         if run_id is not None:
             return run_id
         delay = retry.busy_delay(tries)
@@ -281,19 +310,19 @@ def _find_run(
         else:
             quiet += delay
             if not sent or quiet > _SETTLING:
-                _check_not_answered(messages, rows)
+                _check_not_answered(messages, rows, anchored=after is not None)
                 return None
         yield Pause(seconds=delay, reason="waiting for what became of the request")
     raise AssertionError("count() has no end")
 
 
-def _check_not_answered(messages: Sequence[InputMessage], rows: Sequence[Row]) -> None:
+def _check_not_answered(messages: Sequence[InputMessage], rows: Sequence[Row], *, anchored: bool) -> None:
     """Answering a call twice would make the server tell the agent so, in a turn of its own (measured)."""
     for message in messages:
         if isinstance(message, ApprovalCreate):
-            for row in rows:
-                if isinstance(row, ApprovalResponseMessage) and _answers(row).keys() & _answers(message).keys():
-                    raise AnsweredOtherwise("the calls were answered before, in other words")
+            response = response_to(_answers(message).keys(), rows, anchored=anchored)
+            if response is not None:
+                raise AnsweredOtherwise("the calls were answered before, in other words")
 
 
 def _same_answers(stored: ApprovalResponseMessage, sent: ApprovalCreate) -> bool:
@@ -347,19 +376,27 @@ def _in_flight(conversation_id: str, agent_id: str | None, *, retries: int) -> R
         "active": "true",
         "agent_id": agent_id if of_default else None,
         "conversation_id": None if of_default else conversation_id,
-        "limit": 10,
+        "limit": 100,
     }
     runs = yield from _get("/v1/runs/", _RUNS.validate_json, query, retries=retries)
     return [run for run in runs if (not of_default or run.conversation_id in (None, "default")) and not _stale(run)]
 
 
 def _stale(run: Run) -> bool:
-    return run.created_at is not None and datetime.now(timezone.utc) - run.created_at > _STALE
+    if run.created_at is None:
+        return False
+    created = run.created_at if run.created_at.tzinfo else run.created_at.replace(tzinfo=timezone.utc)
+    return datetime.now(timezone.utc) - created > _STALE
 
 
-def _newest_rows(conversation_id: str, agent_id: str | None, *, retries: int) -> Reading[Sequence[Row]]:
-    query: Query = {"order": "desc", "limit": _NEWEST_ROWS, "agent_id": agent_id}
-    return (yield from _get(messages_path(conversation_id), parse_messages, query, retries=retries))
+def _rows_since(
+    after: str | None, conversation_id: str, agent_id: str | None, *, retries: int
+) -> Reading[Sequence[Row]]:
+    """The rows that follow a message, or the newest ones; oldest first."""
+    order = "asc" if after else "desc"
+    query: Query = {"order": order, "after": after, "limit": _ROWS, "agent_id": agent_id}
+    rows = yield from _get(messages_path(conversation_id), parse_messages, query, retries=retries)
+    return rows if after else newest_first(rows)[::-1]
 
 
 def _rows_of_run(run_id: str, *, order: str, limit: int, retries: int) -> Reading[Sequence[Row]]:

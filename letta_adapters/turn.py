@@ -71,6 +71,8 @@ class Turn:
         run_id: The run to attach to; without it, the latest one in flight.
         starting_after: Number of the last event of the run that is not wanted.
         may_be_stored: Whether somebody may have sent the request before.
+        stored_run_id: The run that has the request already: it is read back, and nothing is sent.
+        after: The message that the request follows, where that is known.
         policy: How long it is tried.
         patience: How long it waits for other turns of the conversation.
         capabilities: What is known of the server.
@@ -85,12 +87,15 @@ class Turn:
         run_id: str | None = None,
         starting_after: int = 0,
         may_be_stored: bool = False,
+        stored_run_id: str | None = None,
+        after: str | None = None,
         policy: TurnPolicy | None = None,
         patience: Patience | None = None,
         capabilities: Capabilities | None = None,
     ) -> None:
-        self._requests = TurnRequests(conversation_id=conversation_id, agent_id=agent_id, request=request)
+        self._requests = TurnRequests(conversation_id=conversation_id, agent_id=agent_id, request=request, after=after)
         self._may_be_stored = may_be_stored
+        self._stored_run_id = stored_run_id
         self._policy = policy or TurnPolicy()
         self._patience = patience or Patience(self._policy.busy_timeout)
         self._capabilities = capabilities or Capabilities()
@@ -124,6 +129,8 @@ class Turn:
 
     def start(self) -> Step:
         """Begin."""
+        if self._stored_run_id is not None:
+            return self._look_for_it(self._stored_run_id)
         if self._requests.request is not None and self._may_be_stored and not self._background:
             return self._look_for_it()
         return self._send()
@@ -187,16 +194,17 @@ class Turn:
 
         Without background streams the server keeps nobody away from a turn that goes on after its caller left.
         """
-        maybe_taken = self._unsure or self._state in (_State.SENT, _State.STREAMING)
-        if self._background or self._state is _State.OVER or not maybe_taken:
+        maybe_taken = self._unsure or self._state in (_State.SENT, _State.REFUSED, _State.STREAMING)
+        if self._background or self._stream.over or self._state is _State.OVER or not maybe_taken:
             return None
         return self._read_back("its caller left")
 
     @property
     def cancelling(self) -> Request | None:
         """The request that cancels the turn, `None` where there is nothing that it could cancel."""
-        nothing_sent = self._state is _State.WAITING and not self._unsure
-        return None if self._state is _State.OVER or nothing_sent else self._requests.cancel(self.run_id)
+        sent = self._accepted or self._unsure or self._state is _State.SENT
+        over = self._state is _State.OVER or self._stream.over or self._found
+        return self._requests.cancel(self.run_id) if sent and not over else None
 
     def take_events(self) -> list[TurnEvent]:
         """The events since the last call."""
@@ -209,6 +217,11 @@ class Turn:
     def run_id(self) -> str | None:
         """The run, once the server named it."""
         return self._stream.run_id
+
+    @property
+    def background(self) -> bool:
+        """Whether it runs in the background, so that the server replays it to whoever sends the same otids."""
+        return self._background
 
     @property
     def replayed(self) -> bool:
@@ -262,7 +275,8 @@ class Turn:
         try:
             self._stream.feed(chunk)
         except ProtocolError as error:
-            return self._fail(error)
+            # In the foreground nobody else keeps other turns away from a run that goes on.
+            return self._fail(error) if self._background else self._read_back(error.message, otherwise=error)
         if self._stream.last_seq > seen:
             self._failures = 0
         if self._stream.complete:
@@ -406,7 +420,7 @@ class Turn:
         assert self._answered is not None, "an answer that is read whole follows a reading"
         return self._answered(answer)
 
-    def _look_for_it(self) -> Step:
+    def _look_for_it(self, run_id: str | None = None) -> Step:
         """Send the request unless it is there already."""
 
         def looked(stored: StoredTurn | None) -> Step:
@@ -414,7 +428,7 @@ class Turn:
             return self._send() if stored is None else self._recovered(stored)
 
         reading = self._requests.what_became_of_it(
-            None, sent=self._unsure, at_most=self._patience.left(), policy=self._policy
+            run_id, sent=self._unsure, at_most=self._patience.left(), policy=self._policy
         )
         return self._ask(reading, then=looked, failed=self._not_looked_up)
 
@@ -435,7 +449,11 @@ class Turn:
         reading = self._requests.what_became_of_it(
             self.run_id, sent=True, at_most=self._policy.idle_timeout, policy=self._policy
         )
-        return self._ask(reading, then=read, failed=lambda trouble: self._interrupted(f"{reason}; {trouble}"))
+
+        def failed(trouble: Unreadable) -> Step:
+            return self._fail(otherwise) if otherwise else self._interrupted(f"{reason}; {trouble}")
+
+        return self._ask(reading, then=read, failed=failed)
 
     def _recovered(self, stored: StoredTurn) -> Step:
         """Take what the server stored for the turn."""
@@ -447,7 +465,9 @@ class Turn:
         error = self._stream.failure(self._ids())
         if error is None:
             return self._done(kept=None)
-        error.accepted = bool(stored.rows)
+        # A filter of types hides rows of the run too (measured), so that only what is listed proves something.
+        hidden = self._requests.request is not None and self._requests.request.include_return_message_types is not None
+        error.accepted = True if stored.rows else None if hidden else False
         return self._fail(error)
 
     def _interrupted(self, reason: str) -> Failed:

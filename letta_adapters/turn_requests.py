@@ -22,11 +22,13 @@ class TurnRequests:
         conversation_id: The conversation, or `default` together with `agent_id`.
         agent_id: The agent, where known.
         request: What the turn sends; `None` where it attaches to a run.
+        after: The message that it follows, where that is known.
     """
 
     conversation_id: str
     agent_id: str | None
     request: TurnRequest | None
+    after: str | None = None
 
     @property
     def otids(self) -> tuple[str, ...]:
@@ -47,13 +49,16 @@ class TurnRequests:
         return self._resume(run_id, last_seq)
 
     def cancel(self, run_id: str | None) -> Request | None:
-        """Cancel the run; on `default` by its id, since that conversation's own cancel ends all of the agent's runs."""
-        if self.conversation_id != "default":
-            return Request(method="POST", path=f"/v1/conversations/{self.conversation_id}/cancel")
-        if run_id is None:
+        """Cancel the run, by its id where that can be told: a conversation's own cancel ends whatever is in flight.
+
+        On `default` that would be the runs of all the agent's conversations.
+        """
+        if run_id is not None and self.agent_id is not None:
+            body = json.dumps({"run_ids": [run_id]}).encode()
+            return Request(method="POST", path=f"/v1/agents/{self.agent_id}/messages/cancel", body=body)
+        if self.conversation_id == "default":
             return None
-        body = json.dumps({"run_ids": [run_id]}).encode()
-        return Request(method="POST", path=f"/v1/agents/{self.agent_id}/messages/cancel", body=body)
+        return Request(method="POST", path=f"/v1/conversations/{self.conversation_id}/cancel")
 
     def what_became_of_it(
         self, run_id: str | None, *, sent: bool, at_most: float, policy: TurnPolicy
@@ -64,6 +69,7 @@ class TurnRequests:
             self.conversation_id,
             self.agent_id,
             run_id=run_id,
+            after=self.after,
             sent=sent,
             at_most=at_most,
             idle_timeout=policy.idle_timeout,

@@ -187,10 +187,12 @@ class Conversations(_Resource):
                 print("denied", call.name, call.arguments)
             ```
         """
-        rows = self._sender.send(endpoints.list_messages(conversation_id, agent_id=agent_id, order="desc"))
-        calls = waiting_calls(newest_first(rows))
+        listed = self._sender.send(endpoints.list_messages(conversation_id, agent_id=agent_id, order="desc"))
+        rows = newest_first(listed)
+        calls = waiting_calls(rows)
         if calls:
-            self._sender.open_turn(turns.settle(conversation_id, calls, agent_id=agent_id, reason=reason)).result()
+            turn = turns.settle(conversation_id, rows[0].id, calls, agent_id=agent_id, reason=reason)
+            self._sender.open_turn(turn).result()
         return _settled(calls)
 
 
@@ -232,12 +234,12 @@ class AsyncConversations(_AsyncResource):
                 print("denied", call.name, call.arguments)
             ```
         """
-        rows = await self._sender.send(endpoints.list_messages(conversation_id, agent_id=agent_id, order="desc"))
-        calls = waiting_calls(newest_first(rows))
+        listed = await self._sender.send(endpoints.list_messages(conversation_id, agent_id=agent_id, order="desc"))
+        rows = newest_first(listed)
+        calls = waiting_calls(rows)
         if calls:
-            await self._sender.open_turn(
-                turns.settle(conversation_id, calls, agent_id=agent_id, reason=reason)
-            ).result()
+            turn = turns.settle(conversation_id, rows[0].id, calls, agent_id=agent_id, reason=reason)
+            await self._sender.open_turn(turn).result()
         return _settled(calls)
 
 

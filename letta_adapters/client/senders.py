@@ -118,6 +118,8 @@ class _Sender:
             run_id=prepared.run_id,
             starting_after=prepared.starting_after,
             may_be_stored=prepared.may_be_stored,
+            stored_run_id=prepared.stored_run_id,
+            after=prepared.after,
             policy=self.policy,
             patience=patience,
             capabilities=self._capabilities,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from uuid import uuid4
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from letta_adapters.client.endpoints import check_conversation_id
 from letta_adapters.locks import Patience
@@ -34,6 +34,8 @@ class PreparedTurn:
         agent_id: The agent, where known.
         request: What to send.
         may_be_stored: Whether somebody may have sent the request before.
+        stored_run_id: The run that has the request already: it is read back, and nothing is sent.
+        after: The message that the request follows, where that is known.
         run_id: The run to attach to.
         starting_after: Number of the last event of the run that is not wanted.
         patience: How long to wait for other turns of the conversation; `None` for as long as the client does.
@@ -44,6 +46,8 @@ class PreparedTurn:
     agent_id: str | None = None
     request: TurnRequest | None = None
     may_be_stored: bool = False
+    stored_run_id: str | None = None
+    after: str | None = None
     run_id: str | None = None
     starting_after: int = 0
     patience: Patience | None = None
@@ -126,10 +130,20 @@ def create_message(
 
 
 def settle(
-    conversation_id: str, calls: Sequence[ToolCall | ToolCallDelta], *, agent_id: str | None = None, reason: str
+    conversation_id: str,
+    request_id: str,
+    calls: Sequence[ToolCall | ToolCallDelta],
+    *,
+    agent_id: str | None = None,
+    reason: str,
 ) -> PreparedTurn:
-    """Deny calls without asking the model for an answer: one step is used up by the denials (measured on 0.16.8)."""
-    return create_message(conversation_id, messages=[denials(calls, reason)], agent_id=agent_id, max_steps=1)
+    """Deny calls without asking the model for an answer: one step is used up by the denials (measured on 0.16.8).
+
+    Two that settle the same request for approval at once are one.
+    """
+    otid = str(uuid5(NAMESPACE_URL, f"letta-adapters:settle:{conversation_id}:{request_id}:{reason}"))
+    denial = denials(calls, reason).model_copy(update={"otid": otid})
+    return create_message(conversation_id, messages=[denial], agent_id=agent_id, max_steps=1)
 
 
 def attach_to_run(

@@ -254,7 +254,8 @@ class Engine:
     def cancel_latest(self, agent: Agent, run_ids: Sequence[str] | None) -> dict[str, str]:
         """Cancel runs by id, or the agent's latest run, or without Redis all that are active."""
         if run_ids:
-            return self.cancel_runs([self.run(run_id) for run_id in run_ids])
+            unknown = {run_id: "failed" for run_id in run_ids if run_id not in self.runs}
+            return self.cancel_runs([self.runs[run_id] for run_id in run_ids if run_id in self.runs]) | unknown
         own = [run for run in reversed(self.runs.values()) if run.agent_id == agent.id]
         chosen = own[:1] if self.redis else [run for run in own if run.active]
         if not chosen:

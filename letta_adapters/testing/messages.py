@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 __all__ = [
     "Denial",
@@ -21,6 +21,7 @@ __all__ = [
     "numbered_otid",
     "packed_result",
     "plain_text",
+    "without_nulls",
 ]
 
 Role = Literal["system", "user", "assistant", "tool", "approval"]
@@ -112,10 +113,27 @@ def packed_result(text: Any, *, success: bool) -> str:
     """Pack a tool's result as the model sees it."""
     packed = {
         "status": "OK" if success else "Failed",
-        "message": text,
+        "message": without_nulls(text),
         "time": now().strftime("%Y-%m-%d %I:%M:%S %p %Z%z"),
     }
     return json.dumps(packed, indent=2, ensure_ascii=False)
+
+
+def without_nulls(value: Any) -> Any:
+    """Leave out the null characters of all texts, which the server's database does not take."""
+    match value:
+        case str():
+            return value.replace("\0", "")
+        case list():
+            return [without_nulls(part) for part in cast("list[Any]", value)]
+        case tuple():
+            return tuple(without_nulls(part) for part in cast("tuple[Any, ...]", value))
+        case dict():
+            return {name: without_nulls(part) for name, part in cast("dict[str, Any]", value).items()}
+        case Denial():
+            return replace(value, reason=without_nulls(value.reason))
+        case _:
+            return value
 
 
 def clipped(text: str, cap: int) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from letta_adapters.testing.errors import agent_not_found, conversation_not_found, not_found
-from letta_adapters.testing.messages import StoredMessage, new_id, now
+from letta_adapters.testing.messages import StoredMessage, new_id, now, without_nulls
 from letta_adapters.testing.server_tools import ServerTool
 
 __all__ = ["Agent", "Block", "Conversation", "Page", "Store", "compile_system"]
@@ -227,7 +227,10 @@ class Store:
     def _keep(self, messages: Sequence[StoredMessage], conversation: Conversation) -> None:
         owner = None if conversation.is_default else conversation.id
         for message in messages:
-            self.messages[message.id] = replace(message, conversation_id=owner, sequence=len(self.messages))
+            content, approvals = without_nulls(message.content), without_nulls(message.approvals)
+            self.messages[message.id] = replace(
+                message, content=content, approvals=approvals, conversation_id=owner, sequence=len(self.messages)
+            )
 
 
 def _cut(ids: list[str], page: Page) -> list[str]:

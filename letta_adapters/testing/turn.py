@@ -159,7 +159,7 @@ class Turn:
         inputs = admitted(self._request, self._context)
         follow_ups: list[StoredMessage] = []
         if inputs[0].role == "approval":
-            inputs, follow_ups = inputs[:1], inputs[1:]
+            inputs, follow_ups = [_within(inputs[0], self._agent.tool_result_cap)], inputs[1:]
         for number in range(self._request.max_steps):
             if number == 1 and follow_ups:
                 inputs = follow_ups
@@ -278,8 +278,7 @@ class Turn:
         approved = [call for call in requested if call.id in decisions and decisions[call.id].approve]
         other_half = _other_half(messages)
         to_run = [*approved, *((other_half.tool_calls or ()) if other_half else ())]
-        cap = self._agent.tool_result_cap
-        returns = [_within(a, cap) for a in response.approvals if isinstance(a, ToolReturn)]
+        returns = [answer for answer in response.approvals if isinstance(answer, ToolReturn)]
         returns += [
             _denied(call, decisions[call.id].reason)
             for call in requested
@@ -333,9 +332,13 @@ def _result(call: ToolCall, outcome: Outcome) -> ToolReturn:
     )
 
 
-def _within(result: ToolReturn, cap: int) -> ToolReturn:
-    """Clip a client's result before it is stored."""
-    if not isinstance(result.response, str):
+def _within(answers: StoredMessage, cap: int) -> StoredMessage:
+    """Clip a client's results before they are stored."""
+    return replace(answers, approvals=tuple(_clipped(answer, cap) for answer in answers.approvals))
+
+
+def _clipped(result: ToolReturn | Denial, cap: int) -> ToolReturn | Denial:
+    if not isinstance(result, ToolReturn) or not isinstance(result.response, str):
         return result
     packed = json.loads(result.response)
     if len(packed["message"]) <= cap:

@@ -229,14 +229,16 @@ async def test_a_task_that_is_cancelled_twice_still_cancels_its_turn() -> None:
         await asyncio.sleep(0)
 
 
-def test_an_event_loop_that_ends_gives_the_lock_back() -> None:
-    lock = ConversationLock()
-    gate = Gate()
+def test_a_turn_is_waited_for_after_the_event_loop_of_its_caller_has_ended() -> None:
+    lock, gate = ConversationLock(), Gate()
 
     async def main() -> None:
-        transport = AsyncScriptedTransport(Recorder(posts=[BEGUN], rows=ROWS, status=["running"]))
+        transport = AsyncScriptedTransport(Recorder(posts=[BEGUN], rows=ROWS, status=["running", "completed"]))
         async with _in_task(transport, lock, gate=gate) as turns:
             await turns.__anext__()
 
     asyncio.run(main())
-    assert lock.acquire(0)
+    assert gate.waited_at.wait(DEADLINE)
+    assert not lock.acquire(0)
+    gate.open.set()
+    assert lock.acquire(DEADLINE)

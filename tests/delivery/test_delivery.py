@@ -11,14 +11,14 @@ from letta_adapters.client.endpoints import Endpoint
 from letta_adapters.client.turns import PreparedTurn
 from letta_adapters.delivery import delivery
 from letta_adapters.delivery_steps import Claim, Delivered, Flow, Pause, Policies, TurnOptions, TurnOutcome
-from letta_adapters.errors import ConnectFailed, ConversationBusy, NotFound, TurnFailed, TurnInterrupted
+from letta_adapters.errors import ConnectFailed, ConversationBusy, NotFound, ProtocolError, TurnFailed, TurnInterrupted
 from letta_adapters.events import FinishedTurn, Text
 from letta_adapters.locks import Patience
 from letta_adapters.memory import TurnMemory
 from letta_adapters.planner import SystemPolicy, Target
 from letta_adapters.transcript import Entry, HumanEntry, SystemEntry
 from letta_adapters.wire import Conversation, Run, SystemMessage, UserMessage
-from tests.core.play import CLOCK
+from tests.core.play import CLOCK, Clock
 
 FOLLOWED = Target(agent_id="agent-1")
 PINNED = Target(agent_id="agent-1", conversation_id="conv-1")
@@ -299,8 +299,60 @@ def test_only_one_caller_takes_up_a_lost_turn() -> None:
     lost = otids(next(flow))
     with pytest.raises(TurnInterrupted):
         flow.send(interrupted())
-    assert otids(next(begin(NAMELESS, memory=memory))) == lost
+    again = begin(NAMELESS, memory=memory)
+    assert otids(next(again)) == lost
     assert otids(next(begin(NAMELESS, memory=memory))) != lost
+
+
+def test_a_lost_turn_is_still_known_when_its_retry_does_not_get_through() -> None:
+    memory = TurnMemory()
+    flow = begin(NAMELESS, memory=memory)
+    lost = otids(next(flow))
+    with pytest.raises(TurnInterrupted):
+        flow.send(interrupted())
+    again = begin(NAMELESS, memory=memory)
+    next(again)
+    with pytest.raises(ConnectFailed):
+        again.send(TurnOutcome(result=ConnectFailed("refused"), run_id=None, replayed=False))
+    assert otids(next(begin(NAMELESS, memory=memory))) == lost
+
+
+def test_a_lost_turn_is_forgotten_before_other_people_say_the_same() -> None:
+    clock = Clock()
+    memory = TurnMemory(clock=clock)
+    flow = begin(NAMELESS, memory=memory)
+    lost = otids(next(flow))
+    with pytest.raises(TurnInterrupted):
+        flow.send(interrupted())
+    clock.wait(3600)
+    assert otids(next(begin(NAMELESS, memory=memory))) != lost
+
+
+def test_a_failure_without_background_streams_is_not_counted_since_nothing_replays_it() -> None:
+    memory = TurnMemory()
+    flow = begin(memory=memory)
+    first = otids(next(flow))
+    failure = TurnFailed("broke", accepted=False)
+    with pytest.raises(TurnFailed):
+        flow.send(TurnOutcome(result=failure, run_id="run-1", replayed=False, background=False))
+    assert otids(next(begin(memory=memory))) == first
+
+
+def test_missing_rows_prove_nothing_while_a_filter_of_types_hides_them() -> None:
+    flow = begin(options=TurnOptions(include_return_message_types=("assistant_message",)))
+    next(flow)
+    flow.send(TurnOutcome(result=TurnFailed("broke"), run_id="run-1", replayed=False))
+    with pytest.raises(TurnFailed) as caught:
+        flow.send([])
+    assert caught.value.accepted is None
+
+
+def test_missing_rows_prove_nothing_of_a_stream_that_could_not_be_read() -> None:
+    flow = begin()
+    next(flow)
+    with pytest.raises(ProtocolError) as caught:
+        flow.send(TurnOutcome(result=ProtocolError("garbage", accepted=None), run_id="run-1", replayed=False))
+    assert caught.value.accepted is None
 
 
 def test_the_same_words_after_a_turn_that_went_well_are_a_new_turn() -> None:

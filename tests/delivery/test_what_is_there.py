@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -66,6 +67,11 @@ def told(step: object) -> list[str]:
     return [str(message.content) if isinstance(message, MessageCreate) else message.type for message in sent(step)]
 
 
+def stored_run_of(step: object) -> str | None:
+    assert isinstance(step, PreparedTurn)
+    return step.stored_run_id
+
+
 def stored(message: MessageCreate, run_id: str = "run-1") -> UserMessage:
     return UserMessage(id="message-2", content=str(message.content), otid=message.otid, run_id=run_id)
 
@@ -84,6 +90,17 @@ def refused(flow: Flow) -> object:
     """Answer a turn as a server does that waits for calls."""
     error = PendingApprovalError("waiting", conversation_id="conv-1")
     return flow.send(TurnOutcome(result=error, run_id="run-2", replayed=False))
+
+
+def agent(**fields: Any) -> Agent:
+    return Agent.model_validate({"id": "agent-1", "name": "a", **fields})
+
+
+def refused_for(flow: Flow, *names: str, **fields: Any) -> object:
+    """Answer a turn as a server does that waits for these calls, then the questions that this raises."""
+    refused(flow)
+    flow.send([waiting(*names)])
+    return flow.send(agent(**fields))
 
 
 # Rule 8: what earlier requests brought.
@@ -117,7 +134,9 @@ def test_a_rerun_of_the_last_request_makes_the_same_request_again() -> None:
     again = begin([FIRST, SECOND])
     next(again)
     next(again)
-    assert sent(again.send([stored(second, "run-2"), stored(first)])) == [second]
+    turn = again.send([stored(second, "run-2"), stored(first)])
+    assert sent(turn) == [second]
+    assert stored_run_of(turn) == "run-2"
 
 
 # Rule 2: calls that were answered meanwhile.
@@ -130,11 +149,21 @@ def test_a_call_that_still_waits_is_answered() -> None:
     assert told(flow.send([])) == ["approval"]
 
 
-def test_a_call_that_has_this_very_answer_is_answered_in_the_same_words_which_attaches() -> None:
+@pytest.mark.parametrize("id", ["t-1", "another"])
+def test_a_call_that_has_this_very_answer_is_read_back_whatever_the_id_of_the_result(id: str) -> None:
+    flow = begin([FIRST, CALLED, replace(RESULT, id=id)])
+    next(flow)
+    next(flow)
+    assert stored_run_of(flow.send([response("3")])) == "run-1"
+
+
+def test_a_call_that_was_made_again_under_the_same_id_does_not_hide_the_answer_to_the_first() -> None:
     flow = begin([FIRST, CALLED, RESULT])
     next(flow)
     next(flow)
-    assert told(flow.send([response("3")])) == ["approval"]
+    calls = [ToolCall(name="add", arguments="{}", tool_call_id="call-1")]
+    again = ApprovalRequestMessage(id="message-9", tool_call=None, tool_calls=calls)
+    assert stored_run_of(flow.send([response("3"), again])) == "run-1"
 
 
 def test_pinned_a_result_that_comes_too_late_is_told_as_text() -> None:
@@ -162,8 +191,7 @@ def test_followed_a_result_that_comes_too_late_belongs_to_another_branch() -> No
 def test_calls_to_tools_that_are_offered_are_denied_with_the_new_message() -> None:
     flow = begin([FIRST])
     next(flow)
-    assert isinstance(refused(flow), Endpoint)
-    approval, message = sent(flow.send([waiting("add")]))
+    approval, message = sent(refused_for(flow, "add"))
     assert isinstance(approval, ApprovalCreate)
     (answer,) = list(approval.approvals or ())
     assert isinstance(answer, ApprovalReturn)
@@ -175,9 +203,8 @@ def test_calls_to_tools_that_are_offered_are_denied_with_the_new_message() -> No
 def test_what_is_not_ours_to_deny_is_told_with_all_that_is_known(policy: OnPendingApproval, name: str) -> None:
     flow = begin([FIRST], policy=policy)
     next(flow)
-    refused(flow)
     with pytest.raises(PendingApprovalError, match=name) as caught:
-        flow.send([waiting(name)])
+        refused_for(flow, name)
     assert caught.value.pending == ({"tool_call_id": f"call-{name}", "name": name, "arguments": '{"a": 1}'},)
     assert caught.value.accepted is False
 
@@ -185,36 +212,46 @@ def test_what_is_not_ours_to_deny_is_told_with_all_that_is_known(policy: OnPendi
 def test_one_call_that_is_not_ours_keeps_all_from_being_denied() -> None:
     flow = begin([FIRST])
     next(flow)
-    refused(flow)
     with pytest.raises(PendingApprovalError):
-        flow.send([waiting("add", "theirs")])
+        refused_for(flow, "add", "theirs")
 
 
 def test_deny_all_denies_calls_to_any_client_tool() -> None:
     flow = begin([FIRST], policy="deny_all")
     next(flow)
-    refused(flow)
-    assert isinstance(flow.send([waiting("theirs")]), Endpoint)  # which tools are the server's?
-    agent = Agent.model_validate({"id": "agent-1", "name": "a", "tools": [{"name": "guarded"}]})
-    assert told(flow.send(agent)) == ["approval", "one"]
+    assert told(refused_for(flow, "theirs", tools=[{"name": "guarded"}])) == ["approval", "one"]
 
 
-def test_deny_all_leaves_a_call_that_a_person_guards_alone() -> None:
+@pytest.mark.parametrize("policy", ["deny", "deny_all"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tools": [{"name": "add", "default_requires_approval": True}]},
+        {"tools": [{"name": "add"}], "tool_rules": [{"type": "requires_approval", "tool_name": "add"}]},
+    ],
+    ids=["by default", "by a rule"],
+)
+def test_a_call_that_a_person_may_guard_is_left_alone_whatever_is_offered(
+    policy: OnPendingApproval, fields: dict[str, Any]
+) -> None:
+    flow = begin([FIRST], policy=policy)
+    next(flow)
+    with pytest.raises(PendingApprovalError, match="add"):
+        refused_for(flow, "add", **fields)
+
+
+def test_deny_all_leaves_a_call_of_a_server_tool_alone() -> None:
     flow = begin([FIRST], policy="deny_all")
     next(flow)
-    refused(flow)
-    flow.send([waiting("guarded")])
-    agent = Agent.model_validate({"id": "agent-1", "name": "a", "tools": [{"name": "guarded"}]})
     with pytest.raises(PendingApprovalError, match="guarded"):
-        flow.send(agent)
+        refused_for(flow, "guarded", tools=[{"name": "guarded"}])
 
 
 def test_a_conversation_that_waits_again_and_again_is_given_up() -> None:
     flow = begin([FIRST])
     next(flow)
     for _ in range(2):
-        refused(flow)
-        flow.send([waiting("add")])
+        refused_for(flow, "add")
     with pytest.raises(PendingApprovalError):
         refused(flow)
 
@@ -222,8 +259,7 @@ def test_a_conversation_that_waits_again_and_again_is_given_up() -> None:
 def test_denials_that_a_process_sent_before_it_died_are_sent_in_the_same_words() -> None:
     flow = begin([FIRST])
     next(flow)
-    refused(flow)
-    before = sent(flow.send([waiting("add")]))
+    before = sent(refused_for(flow, "add"))
     again = begin([FIRST])
     next(again)
     refused(again)
