@@ -35,10 +35,10 @@ from letta_adapters.errors import (
 from letta_adapters.events import FinishedTurn
 from letta_adapters.identity import conversation_marker
 from letta_adapters.locks import Patience
+from letta_adapters.matching import Row, response_to, run_that_stored
 from letta_adapters.memory import LostTurn, TurnMemory
 from letta_adapters.pending import check_may_be_denied
 from letta_adapters.planner import Held, Plan, Target, plan
-from letta_adapters.reading import Row, response_to, run_that_stored
 from letta_adapters.retry import busy_delay
 from letta_adapters.transcript import Entry, ToolEntry, anchor_of
 from letta_adapters.waiting import newest_first, waiting_calls

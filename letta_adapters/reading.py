@@ -6,7 +6,7 @@ machine carries it out with its own connections.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from itertools import count
@@ -17,18 +17,14 @@ from pydantic import TypeAdapter
 from letta_adapters import retry
 from letta_adapters.errors import Conflict, ConversationBusy, LettaError
 from letta_adapters.exchange import Query, Request, excerpt
+from letta_adapters.matching import Row, answers_by_call, response_to, run_that_stored
 from letta_adapters.waiting import newest_first
 from letta_adapters.wire import (
-    Approval,
     ApprovalCreate,
     ApprovalRequestMessage,
-    ApprovalResponseMessage,
-    ApprovalReturn,
     AssistantMessage,
     ErrorMessage,
     InputMessage,
-    KnownMessage,
-    MessageCreate,
     ReasoningMessage,
     Run,
     ToolCallMessage,
@@ -43,21 +39,15 @@ __all__ = [
     "AnsweredOtherwise",
     "Pause",
     "Reading",
-    "Row",
     "StillBusy",
     "StoredTurn",
     "Unreadable",
     "kept_calls",
     "messages_path",
-    "response_to",
-    "run_that_stored",
     "what_became_of",
 ]
 
 T = TypeVar("T")
-
-Row = KnownMessage | Unknown
-"""One row of a list of messages."""
 
 _CONFIRM_ROWS = 20
 """Newest rows of a run to look for the pending calls in."""
@@ -75,8 +65,6 @@ _STALE = timedelta(seconds=300)
 The server's own lock of a conversation lasts as long (read in its source).
 """
 _RUNS: TypeAdapter[list[Run]] = TypeAdapter(list[Run])
-_COMPARED = 2000
-"""Characters of two results that are compared."""
 _IN_FLIGHT = ("created", "running")
 
 
@@ -231,50 +219,9 @@ def what_became_of(
         raise
 
 
-def run_that_stored(messages: Sequence[InputMessage], rows: Sequence[Row], *, anchored: bool) -> str | None:
-    """The one run that stored all messages of a request, if there is one.
-
-    The answers to calls are listed without their otids, so they are told by their ids and texts.
-
-    Args:
-        messages: The request, with otids.
-        rows: What the conversation holds, oldest first.
-        anchored: Whether they begin right after the message that the request follows; else they are the newest.
-    """
-    known = [row for row in rows if not isinstance(row, Unknown)]
-    by_otid = {row.otid: row.run_id for row in known if row.otid}
-    runs: set[str | None] = set()
-    for message in messages:
-        if isinstance(message, MessageCreate):
-            runs.add(by_otid.get(message.otid or ""))
-        elif isinstance(message, ApprovalCreate):
-            response = response_to(_answers(message).keys(), known, anchored=anchored)
-            runs.add(response.run_id if response is not None and _same_answers(response, message) else None)
-        else:
-            return None
-    return runs.pop() if len(runs) == 1 else None
-
-
-def response_to(call_ids: Collection[str], rows: Sequence[Row], *, anchored: bool) -> ApprovalResponseMessage | None:
-    """What was answered to calls: some models use the same ids again and again.
-
-    Args:
-        call_ids: The calls.
-        rows: What the conversation holds, oldest first.
-        anchored: Whether they begin right after the calls; else those that were made last are meant.
-    """
-    response: ApprovalResponseMessage | None = None
-    for row in rows:
-        if isinstance(row, ApprovalRequestMessage) and any(call.tool_call_id in call_ids for call in calls_of(row)):
-            response = response if anchored else None
-        elif isinstance(row, ApprovalResponseMessage) and response is None and _answers(row).keys() & set(call_ids):
-            response = row
-    return response
-
-
 def _stored_turn(run_id: str, *, idle_timeout: float, retries: int) -> Reading[StoredTurn]:
     run = yield from _ended(run_id, idle_timeout=idle_timeout, retries=retries)
-    rows = yield from _rows_of_run(run_id, order="asc", limit=_RUN_ROWS, retries=retries)
+    rows = yield from _all_rows_of_run(run_id, retries=retries)
     try:
         usage = yield from _get(f"/v1/runs/{run_id}/usage", _usage, retries=retries)
     except Unreadable:
@@ -320,30 +267,9 @@ def _check_not_answered(messages: Sequence[InputMessage], rows: Sequence[Row], *
     """Answering a call twice would make the server tell the agent so, in a turn of its own (measured)."""
     for message in messages:
         if isinstance(message, ApprovalCreate):
-            response = response_to(_answers(message).keys(), rows, anchored=anchored)
+            response = response_to(answers_by_call(message).keys(), rows, anchored=anchored)
             if response is not None:
                 raise AnsweredOtherwise("the calls were answered before, in other words")
-
-
-def _same_answers(stored: ApprovalResponseMessage, sent: ApprovalCreate) -> bool:
-    ours, theirs = _answers(sent), _answers(stored)
-    return ours.keys() == theirs.keys() and all(_same(ours[call_id], theirs[call_id]) for call_id in ours)
-
-
-def _same(sent: Approval, stored: Approval) -> bool:
-    """Whether an answer is stored, as far as it can be told: long texts are clipped, images left out (measured)."""
-    if isinstance(sent, ApprovalReturn) or isinstance(stored, ApprovalReturn):
-        return (
-            isinstance(sent, ApprovalReturn) and isinstance(stored, ApprovalReturn) and sent.approve == stored.approve
-        )
-    if not isinstance(sent.tool_return, str) or not isinstance(stored.tool_return, str):
-        return sent.status == stored.status
-    texts = [text.replace("\0", "")[:_COMPARED] for text in (sent.tool_return, stored.tool_return)]
-    return sent.status == stored.status and texts[0] == texts[1]
-
-
-def _answers(message: ApprovalCreate | ApprovalResponseMessage) -> dict[str, Approval]:
-    return {answer.tool_call_id: answer for answer in message.approvals or ()}
 
 
 def _steps_in(rows: Sequence[Row]) -> int:
@@ -399,8 +325,22 @@ def _rows_since(
     return rows if after else newest_first(rows)[::-1]
 
 
-def _rows_of_run(run_id: str, *, order: str, limit: int, retries: int) -> Reading[Sequence[Row]]:
-    query: Query = {"order": order, "limit": limit}
+def _all_rows_of_run(run_id: str, *, retries: int) -> Reading[Sequence[Row]]:
+    rows: list[Row] = []
+    after: str | None = None
+    while True:
+        page = yield from _rows_of_run(run_id, order="asc", limit=_RUN_ROWS, after=after, retries=retries)
+        rows.extend(page)
+        ids = list(dict.fromkeys(row.id for row in page if not isinstance(row, Unknown)))
+        if len(ids) < _RUN_ROWS or ids[-1] == after:
+            return rows
+        after = ids[-1]
+
+
+def _rows_of_run(
+    run_id: str, *, order: str, limit: int, retries: int, after: str | None = None
+) -> Reading[Sequence[Row]]:
+    query: Query = {"order": order, "limit": limit, "after": after}
     return (yield from _get(f"/v1/runs/{run_id}/messages", parse_messages, query, retries=retries))
 
 

@@ -280,6 +280,21 @@ def cancel_conversation(conversation_id: str, *, agent_id: str | None = None) ->
     return _post(path, _CANCELLED.validate_json, query={"agent_id": agent_id})
 
 
+def cancel_runs(agent_id: str, *, run_ids: Sequence[str] | None = None) -> Endpoint[dict[str, str]]:
+    """Cancel runs of an agent, whichever conversation they belong to; gives `{run_id: "cancelled"}`.
+
+    Args:
+        agent_id: The agent.
+        run_ids: The runs; without them, all that are in flight.
+
+    Raises:
+        Conflict: No run is in flight.
+        NotFound: There is no agent of this id.
+    """
+    path = f"/v1/agents/{check_agent_id(agent_id)}/messages/cancel"
+    return _post(path, _CANCELLED.validate_json, body={"run_ids": list(run_ids) if run_ids is not None else None})
+
+
 def list_messages(
     conversation_id: str,
     *,

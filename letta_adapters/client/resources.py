@@ -19,7 +19,9 @@ from letta_adapters.waiting import newest_first, waiting_calls
 from letta_adapters.wire import ToolCall, ToolCallDelta
 
 __all__ = [
+    "AgentMessages",
     "Agents",
+    "AsyncAgentMessages",
     "AsyncAgents",
     "AsyncConversations",
     "AsyncMessages",
@@ -117,12 +119,28 @@ def _settled(calls: Sequence[ToolCall | ToolCallDelta]) -> tuple[SettledCall, ..
     )
 
 
+class AgentMessages(_Resource):
+    """The messages of an agent."""
+
+    cancel = _call(endpoints.cancel_runs)
+
+
 class Agents(_Resource):
     """Agents."""
 
     create = _call(endpoints.create_agent)
     retrieve = _call(endpoints.retrieve_agent)
     delete = _call(endpoints.delete_agent)
+
+    def __init__(self, sender: BlockingSender) -> None:
+        super().__init__(sender)
+        self.messages = AgentMessages(sender)
+
+
+class AsyncAgentMessages(_AsyncResource):
+    """The messages of an agent."""
+
+    cancel = _async_call(endpoints.cancel_runs)
 
 
 class AsyncAgents(_AsyncResource):
@@ -131,6 +149,10 @@ class AsyncAgents(_AsyncResource):
     create = _async_call(endpoints.create_agent)
     retrieve = _async_call(endpoints.retrieve_agent)
     delete = _async_call(endpoints.delete_agent)
+
+    def __init__(self, sender: AsyncSender) -> None:
+        super().__init__(sender)
+        self.messages = AsyncAgentMessages(sender)
 
 
 class Messages(_Resource):

@@ -63,6 +63,7 @@ class Pump:
         self.listened = True
         self.stopping = False
         self.streaming = False  # a run is in flight at the server
+        self.run_id: str | None = None  # that run, once the server named it
         self._flow = tool_loop(rules.request)
 
     def advance(self, answer: Any, error: BaseException | None) -> Step | Over:

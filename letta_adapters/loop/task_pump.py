@@ -104,7 +104,7 @@ class TaskPump(Pump):
                 assert_never(step)
 
     async def _round(self, step: Send | Attach) -> FinishedTurn:
-        self.streaming = True
+        self.streaming, self.run_id = True, None
         try:
             turn = await self._send(step)
         finally:
@@ -118,6 +118,7 @@ class TaskPump(Pump):
         try:
             async with stream:
                 async for event in stream:
+                    self.run_id = stream.run_id
                     if not settling:
                         self._tell(event)
                 return await stream.result()
@@ -146,8 +147,12 @@ class TaskPump(Pump):
         return await self._client.conversations.messages.list(**self.place, **step.query)
 
     async def _cancel(self) -> None:
+        agent_id, conversation_id = self.rules.request.agent_id, self.rules.request.conversation_id
         with suppress(LettaError):  # it ended meanwhile
-            await self._client.conversations.cancel(**self.place)
+            if agent_id is not None and self.run_id is not None:
+                await self._client.agents.messages.cancel(agent_id, run_ids=[self.run_id])
+            elif conversation_id != "default":  # there it would end the runs of all the agent's conversations
+                await self._client.conversations.cancel(conversation_id)
 
 
 async def _ain_time(work: Awaitable[Any]) -> Any:

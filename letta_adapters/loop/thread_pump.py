@@ -103,7 +103,7 @@ class ThreadPump(Pump):
                 assert_never(step)
 
     def _round(self, step: Send | Attach) -> FinishedTurn:
-        self.streaming = True
+        self.streaming, self.run_id = True, None
         try:
             turn = self._send(step)
         finally:
@@ -114,6 +114,7 @@ class ThreadPump(Pump):
     def _send(self, step: Send | Attach) -> FinishedTurn:
         with self._stream(step) as stream:
             for event in stream:
+                self.run_id = stream.run_id
                 if not (isinstance(step, Send) and step.settling):
                     self._tell(event)
             return stream.result()
@@ -134,8 +135,12 @@ class ThreadPump(Pump):
         return asyncio.run(_awaited(decision)) if inspect.isawaitable(decision) else decision
 
     def _cancel(self) -> None:
+        agent_id, conversation_id = self.rules.request.agent_id, self.rules.request.conversation_id
         with suppress(LettaError):  # it ended meanwhile
-            self._client.conversations.cancel(**self.place)
+            if agent_id is not None and self.run_id is not None:
+                self._client.agents.messages.cancel(agent_id, run_ids=[self.run_id])
+            elif conversation_id != "default":  # there it would end the runs of all the agent's conversations
+                self._client.conversations.cancel(conversation_id)
 
 
 async def _awaited(value: Awaitable[Any]) -> Any:
