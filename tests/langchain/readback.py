@@ -59,6 +59,10 @@ class Reader:
         rows = self.rows(conversation_id)
         return [part for row in rows if row["message_type"] == "approval_response_message" for part in row["approvals"]]
 
+    def runs(self, conversation_id: str) -> list[str]:
+        """The turns of a conversation that the server has on record."""
+        return [run.id for run in self._letta.runs.list(conversation_id=conversation_id)]
+
     def conversations(self, agent_id: str) -> list[str]:
         """The conversations of an agent."""
         return [conversation.id for conversation in self._letta.conversations.list(agent_id=agent_id)]

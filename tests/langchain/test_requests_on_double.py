@@ -14,7 +14,7 @@ from langchain_letta import ChatLetta
 from letta_adapters.errors import TurnFailed, TurnInterrupted
 from letta_adapters.testing import FakeLetta
 from letta_adapters.testing.script import Reply, reply_to
-from tests.langchain.cutting import cutting_client
+from tests.langchain.cutting import dying_client
 from tests.langchain.readback import Reader, story_of
 from tests.langchain.support import (
     CALL,
@@ -165,8 +165,8 @@ def test_a_failure_of_an_agents_step_is_made_good_by_running_it_again(
 def test_a_turn_that_was_lost_on_one_server_is_not_looked_for_on_another(fake: FakeLetta, agent_id: str) -> None:
     gate = new_gate()
     text = f"[[hold {gate}]] [[say one two]]"
-    with cutting_client() as cutting, pytest.raises(TurnInterrupted):
-        ChatLetta(agent_id=agent_id, base_url=fake.base_url, max_retries=0, http_client=cutting).invoke(text)
+    with dying_client() as dying, pytest.raises(TurnInterrupted):
+        ChatLetta(agent_id=agent_id, base_url=fake.base_url, max_retries=0, http_client=dying).invoke(text)
     fake.open_gate(gate)
     with FakeLetta() as second:
         second.open_gate(gate)

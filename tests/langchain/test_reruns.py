@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -12,7 +13,8 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, To
 from langchain_letta import ChatLetta
 from letta_adapters.errors import NotFound, TurnFailed, TurnInterrupted
 from tests.conftest import TIMEOUT, Backend, fresh_agent
-from tests.langchain.cutting import cutting_async_client, cutting_client
+from tests.contract.test_locking import CANCEL_CHECK
+from tests.langchain.cutting import dying_async_client, dying_client
 from tests.langchain.readback import Reader, story_of
 from tests.langchain.support import (
     CALL,
@@ -157,6 +159,7 @@ def cancel_at_gate(backend: Backend, conversation_id: str, gate: str) -> None:
     backend.wait_for_gate(gate)
     with httpx.Client(base_url=backend.base_url, timeout=TIMEOUT) as http:
         http.post(f"/v1/conversations/{conversation_id}/cancel").raise_for_status()
+    time.sleep(CANCEL_CHECK)
     backend.open_gate(gate)
 
 
@@ -195,14 +198,14 @@ async def test_a_turn_that_was_lost_in_flight_is_attached_to_and_not_sent_again(
     """The server goes on with it, although none of its messages is stored yet when the connection is given up."""
     gate = new_gate()
     asked = human(f"[[hold {gate}]] [[say one two]]")
-    async with cutting_async_client() as cutting_async:
-        with cutting_client() as cutting:
+    async with dying_async_client() as dying_async:
+        with dying_client() as dying:
             model = ChatLetta(
                 conversation_id=conversation_id,
                 base_url=backend.base_url,
                 max_retries=0,
-                http_client=cutting,
-                http_async_client=cutting_async,
+                http_client=dying,
+                http_async_client=dying_async,
             )
             with pytest.raises(TurnInterrupted) as caught:
                 await ask(model, [asked])
@@ -217,8 +220,8 @@ async def test_a_turn_that_was_lost_in_flight_is_attached_to_and_not_sent_again(
 def test_a_turn_that_one_agent_lost_is_not_given_to_another(backend: Backend, agent_id: str, reader: Reader) -> None:
     gate = new_gate()
     text = f"[[hold {gate}]] [[say the answer of the first]]"
-    with cutting_client() as cutting, fresh_agent(backend) as other_id:
-        losing = ChatLetta(agent_id=agent_id, base_url=backend.base_url, max_retries=0, http_client=cutting)
+    with dying_client() as dying, fresh_agent(backend) as other_id:
+        losing = ChatLetta(agent_id=agent_id, base_url=backend.base_url, max_retries=0, http_client=dying)
         with pytest.raises(TurnInterrupted) as caught:
             losing.invoke(text)
         backend.wait_for_gate(gate)
