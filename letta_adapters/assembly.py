@@ -317,13 +317,13 @@ def _extend(calls: dict[str, _OpenCall], call: ToolCall | ToolCallDelta, *, inde
 
 
 def _rest(stored: TurnDelta, told: TurnPart) -> TurnDelta | None:
-    """What is new in a part of which the beginning was told."""
+    """What is new in a part of which the beginning was told; NUL characters are streamed, and not stored (measured)."""
     match stored, told:
-        case TextDelta(), Text() if stored.text.startswith(told.text):
-            text = stored.text[len(told.text) :]
+        case TextDelta(), Text() if stored.text.startswith(begun := told.text.replace("\0", "")):
+            text = stored.text[len(begun) :]
             return TextDelta(index=stored.index, text=text) if text else None
-        case ReasoningDelta(), Reasoning() if stored.text.startswith(told.text):
-            text = stored.text[len(told.text) :]
+        case ReasoningDelta(), Reasoning() if stored.text.startswith(begun := told.text.replace("\0", "")):
+            text = stored.text[len(begun) :]
             signature = None if told.signature else stored.signature
             return ReasoningDelta(index=stored.index, text=text, signature=signature) if text or signature else None
         case _ if type(stored) is type(told):

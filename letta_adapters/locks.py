@@ -32,6 +32,10 @@ class Patience:
         self._clock = clock
         self._until: float | None = None
 
+    def again(self, seconds: float) -> Patience:
+        """Other seconds by the same clock."""
+        return Patience(seconds, clock=self._clock)
+
     def left(self) -> float:
         """Seconds that are left, never negative."""
         now = self._clock()

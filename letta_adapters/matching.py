@@ -62,12 +62,8 @@ def response_to(call_ids: Collection[str], rows: Sequence[Row], *, anchored: boo
     for row in rows:
         if isinstance(row, ApprovalRequestMessage) and any(call.tool_call_id in call_ids for call in calls_of(row)):
             response = response if anchored else None
-        elif (
-            isinstance(row, ApprovalResponseMessage)
-            and response is None
-            and answers_by_call(row).keys() & set(call_ids)
-        ):
-            response = row
+        elif isinstance(row, ApprovalResponseMessage) and answers_by_call(row).keys() & set(call_ids):
+            response = response or row
     return response
 
 
@@ -89,4 +85,5 @@ def _same(sent: Approval, stored: Approval) -> bool:
 
 
 def answers_by_call(message: ApprovalCreate | ApprovalResponseMessage) -> dict[str, Approval]:
+    """The answers of a message, by the ids of their calls."""
     return {answer.tool_call_id: answer for answer in message.approvals or ()}

@@ -44,6 +44,7 @@ __all__ = [
     "Unreadable",
     "kept_calls",
     "messages_path",
+    "record_of",
     "what_became_of",
 ]
 
@@ -54,10 +55,10 @@ _CONFIRM_ROWS = 20
 _ROWS = 200
 """Rows of a conversation to look for a request in."""
 _RUN_ROWS = 1000
-_SETTLING = 3.0
+_SETTLING = 5.0
 """Seconds without any run in flight after which a request that left no row counts as not taken.
 
-A run is on record about 0.2 seconds after its request (measured on 0.16.8).
+A run is on record about 0.2 seconds after its request, 2.2 on a busy machine (measured on 0.16.8).
 """
 _STALE = timedelta(seconds=300)
 """Age of a run that still counts as in flight: a server that died leaves its runs so for ever.
@@ -176,6 +177,11 @@ def kept_calls(run_id: str, *, retries: int) -> Reading[set[str]]:
     raise AssertionError("count() has no end")
 
 
+def record_of(run_id: str, *, retries: int) -> Reading[Run]:
+    """The record of a run."""
+    return (yield from _get(f"/v1/runs/{run_id}", Run.model_validate_json, retries=retries))
+
+
 def what_became_of(
     messages: Sequence[InputMessage],
     conversation_id: str,
@@ -281,7 +287,7 @@ def _ended(run_id: str, *, idle_timeout: float, retries: int) -> Reading[Run]:
     newest: str | None = None
     waited = 0.0
     for tries in count():
-        run = yield from _get(f"/v1/runs/{run_id}", Run.model_validate_json, retries=retries)
+        run = yield from record_of(run_id, retries=retries)
         if run.status not in _IN_FLIGHT:
             return run
         rows = yield from _rows_of_run(run_id, order="desc", limit=1, retries=retries)

@@ -21,12 +21,14 @@ class TurnPolicy:
 
     Args:
         idle_timeout: Seconds without any byte after which a connection counts as lost; pings are bytes.
+        quiet_timeout: Seconds of nothing but pings after which a turn is given up.
         max_retries: Failures in a row, without any new event between them, after which a turn is given up.
         busy_timeout: Seconds to wait, in all, for another turn of the conversation to end.
         grace: Seconds to wait for the usage statistics after the stop reason.
     """
 
     idle_timeout: float = 90.0
+    quiet_timeout: float = 900.0
     max_retries: int = 5
     busy_timeout: float = 60.0
     grace: float = 2.0

@@ -17,6 +17,7 @@ became of it is read back (`reading.py`), and a request that may have been sent 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, TypeVar
@@ -34,11 +35,12 @@ from letta_adapters.reading import (
     Unreadable,
     kept_calls,
     messages_path,
+    record_of,
 )
 from letta_adapters.run_stream import RunStream
 from letta_adapters.steps import Capabilities, Done, Failed, Open, Read, Step, TurnPolicy, Wait
 from letta_adapters.turn_requests import TurnRequests
-from letta_adapters.wire import TurnRequest
+from letta_adapters.wire import Run, TurnRequest
 
 __all__ = ["Turn"]
 
@@ -98,6 +100,7 @@ class Turn:
         self._stored_run_id = stored_run_id
         self._policy = policy or TurnPolicy()
         self._patience = patience or Patience(self._policy.busy_timeout)
+        self._quiet: Patience | None = None  # since when there were only signs of life
         self._capabilities = capabilities or Capabilities()
         self._background = request is None or (request.background and self._capabilities.background)
         self._stream = RunStream(
@@ -130,7 +133,7 @@ class Turn:
     def start(self) -> Step:
         """Begin."""
         if self._stored_run_id is not None:
-            return self._look_for_it(self._stored_run_id)
+            return self._take_up(self._stored_run_id)
         if self._requests.request is not None and self._may_be_stored and not self._background:
             return self._look_for_it()
         return self._send()
@@ -277,8 +280,15 @@ class Turn:
         except ProtocolError as error:
             # In the foreground nobody else keeps other turns away from a run that goes on.
             return self._fail(error) if self._background else self._read_back(error.message, otherwise=error)
-        if self._stream.last_seq > seen:
-            self._failures = 0
+        if self._stream.last_seq > seen or self._stream.events:
+            self._failures, self._quiet = 0, None
+            return self._read_on()
+        self._quiet = self._quiet or self._patience.again(self._policy.quiet_timeout)
+        if self._quiet.left() <= 0:  # a server that crashed leaves its run so, and pings for ever (measured)
+            return self._interrupted(f"for {self._policy.quiet_timeout:g} s the server sent nothing but signs of life")
+        return self._read_on()
+
+    def _read_on(self) -> Step:
         if self._stream.complete:
             return self._drain()
         return Read(timeout=self._policy.grace) if self._stream.over else self._read
@@ -420,7 +430,20 @@ class Turn:
         assert self._answered is not None, "an answer that is read whole follows a reading"
         return self._answered(answer)
 
-    def _look_for_it(self, run_id: str | None = None) -> Step:
+    def _take_up(self, run_id: str) -> Step:
+        """Attach to the run that has the request already; nobody can attach to one that is not in the background."""
+
+        def recorded(run: Run) -> Step:
+            self._found = self._accepted = True
+            self._requests = replace(self._requests, attached_to=run_id)
+            if run.background and self._background:
+                return self._send()
+            return self._read_back("it was sent before")
+
+        record = record_of(run_id, retries=self._policy.max_retries)
+        return self._ask(record, then=recorded, failed=lambda trouble: self._fail(trouble.to_error(self._ids())))
+
+    def _look_for_it(self) -> Step:
         """Send the request unless it is there already."""
 
         def looked(stored: StoredTurn | None) -> Step:
@@ -428,7 +451,7 @@ class Turn:
             return self._send() if stored is None else self._recovered(stored)
 
         reading = self._requests.what_became_of_it(
-            run_id, sent=self._unsure, at_most=self._patience.left(), policy=self._policy
+            None, sent=self._unsure, at_most=self._patience.left(), policy=self._policy
         )
         return self._ask(reading, then=looked, failed=self._not_looked_up)
 
@@ -446,8 +469,9 @@ class Turn:
                 return self._recovered(stored)
             return self._fail(otherwise) if otherwise else self._interrupted(reason)
 
+        run_id = self.run_id or self._requests.attached_to
         reading = self._requests.what_became_of_it(
-            self.run_id, sent=True, at_most=self._policy.idle_timeout, policy=self._policy
+            run_id, sent=True, at_most=self._policy.idle_timeout, policy=self._policy
         )
 
         def failed(trouble: Unreadable) -> Step:

@@ -23,12 +23,14 @@ class TurnRequests:
         agent_id: The agent, where known.
         request: What the turn sends; `None` where it attaches to a run.
         after: The message that it follows, where that is known.
+        attached_to: The run that has the request already, so that nothing is sent.
     """
 
     conversation_id: str
     agent_id: str | None
     request: TurnRequest | None
     after: str | None = None
+    attached_to: str | None = None
 
     @property
     def otids(self) -> tuple[str, ...]:
@@ -37,8 +39,8 @@ class TurnRequests:
 
     def first(self, *, background: bool, run_id: str | None, last_seq: int) -> Request:
         """The turn's own request; its bytes are the same every time."""
-        if self.request is None:
-            return self._resume(run_id, last_seq)
+        if self.request is None or self.attached_to is not None:
+            return self._resume(self.attached_to or run_id, last_seq)
         body = self.request.model_copy(update={"background": background})
         return Request(method="POST", path=messages_path(self.conversation_id), body=body.to_json())
 

@@ -95,6 +95,7 @@ def new_turn(
     agent_id: str | None = None,
     background: bool = True,
     may_be_stored: bool = False,
+    stored_run_id: str | None = None,
     policy: TurnPolicy | None = None,
     capabilities: Capabilities | None = None,
 ) -> Turn:
@@ -104,6 +105,7 @@ def new_turn(
         conversation_id=conversation_id,
         agent_id=agent_id,
         may_be_stored=may_be_stored,
+        stored_run_id=stored_run_id,
         policy=policy,
         patience=Patience(policy.busy_timeout, clock=CLOCK),
         capabilities=capabilities,

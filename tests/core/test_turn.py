@@ -6,7 +6,7 @@ import pytest
 
 from letta_adapters.errors import ConversationBusy, PendingApprovalError, ProtocolError, TurnFailed, TurnInterrupted
 from letta_adapters.events import AnswerStarted, PendingCall, ReasoningDelta, Text, TextDelta, TurnStarted
-from letta_adapters.steps import Capabilities, Done, Read, TurnPolicy
+from letta_adapters.steps import Capabilities, Done, Failed, Read, TurnPolicy
 from letta_adapters.turn import Turn
 from tests.core.frames import (
     DONE,
@@ -24,14 +24,18 @@ from tests.core.frames import (
     sse,
     stop,
     text,
+    text_row,
     usage,
+    user_row,
 )
 from tests.core.play import (
     BUSY,
+    CLOCK,
     JSON,
     NO_REDIS,
     SILENCE,
     Answer,
+    Recorder,
     Replayer,
     forever,
     listed,
@@ -326,3 +330,41 @@ def test_a_foreground_turn_keeps_others_away_to_its_end() -> None:
     turn.received(usage())
     turn.closed()
     assert not turn.exclusive
+
+
+def test_a_server_that_only_pings_is_given_up_in_the_end() -> None:
+    # A server that was killed in mid-turn and came back pings on for ever: its run never ends (measured).
+    turn = new_turn(policy=TurnPolicy(quiet_timeout=100))
+    turn.start()
+    turn.responded(200, {"content-type": "text/event-stream"})
+    for _ in range(10):
+        assert isinstance(turn.received(ping(1)), Read)
+        turn.take_events()
+        CLOCK.wait(9)
+    turn.received(text("Hel", 2))  # anything new begins the time anew
+    turn.take_events()
+    for _ in range(10):
+        assert isinstance(turn.received(ping(2)), Read)
+        CLOCK.wait(10)
+    failed = turn.received(ping(2))
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, TurnInterrupted)
+    assert failed.error.accepted is True
+
+
+def test_a_run_that_has_the_request_is_attached_to_and_nothing_is_sent() -> None:
+    record = {"stop_reason": "end_turn", "background": True}
+    played = play(
+        new_turn(stored_run_id="run-1"), Recorder(posts=[stream(*TEXT[:3]), stream(*TEXT[3:])], record=record)
+    )
+    assert played.turn.text == play(new_turn(), script(stream(*TEXT))).turn.text
+    resume = "POST /v1/conversations/conv-1/stream"
+    assert played.paths == ["GET /v1/runs/run-1", resume, resume]
+    assert played.bodies[1:] == [{"starting_after": after, "run_id": "run-1"} for after in (0, 3)]
+
+
+def test_a_run_of_the_foreground_is_read_back_since_attaching_to_it_would_hang() -> None:
+    record = {"stop_reason": "end_turn", "background": False}
+    rows = [user_row(), text_row("Hello")]
+    played = play(new_turn(stored_run_id="run-1"), Recorder(posts=[], rows=rows, record=record))
+    assert played.turn.text == "Hello"

@@ -249,3 +249,8 @@ def test_a_turn_that_its_caller_left_in_the_background_needs_nobody() -> None:
     turn.start()
     turn.responded(200, {"content-type": "text/event-stream"})
     assert turn.abandoned() is None
+
+
+def test_characters_that_the_server_does_not_store_are_no_contradiction() -> None:
+    server = Recorder(posts=[stream(ping(), text("a\0b"), end=RESET)], rows=[user_row(), text_row("abcd")])
+    assert told(play(new_turn(background=False), server)) == ("", "a\0bcd")

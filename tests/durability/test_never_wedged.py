@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
@@ -159,7 +160,7 @@ def test_a_tool_that_hangs_and_comes_back_after_its_program_went_on(
 
     agent, config = agent_of(model, [hang], checkpointer=InMemorySaver()), thread()
     with ThreadPoolExecutor(1) as pool:
-        late = pool.submit(agent.invoke, asked("[[call hang {}]]"), config)
+        late = pool.submit(partial(agent.invoke, asked("[[call hang {}]]"), config, durability="sync"))
         try:
             running.wait()
             with pytest.raises(FutureTimeout):
