@@ -46,6 +46,11 @@ class Passed:
         """Whether it sends a turn."""
         return self.method == "POST" and self.path.partition("?")[0].endswith("/messages")
 
+    @property
+    def attaches(self) -> bool:
+        """Whether it takes up a turn that is there."""
+        return self.method == "POST" and self.path.partition("?")[0].endswith("/stream")
+
 
 Tell = Callable[[str, Passed], None]
 """Is told `request` when one has been forwarded, and `reached` at the point; runs in the relay's thread."""
