@@ -52,6 +52,11 @@ _MAX_READ_BODY = 64 * 1024 * 1024
 _DRAIN_TIMEOUT = 0.25
 """Seconds to wait for the end of an answer that can bring nothing more."""
 _DRAIN_READS = 8
+_GOES_ON = "The server goes on with the turn; read the conversation before sending again."
+_UNKNOWN = (
+    "Whether the server has the turn is not known. Read the conversation before sending again, or send the same "
+    "messages under the same otids."
+)
 
 
 class _State(Enum):
@@ -497,7 +502,7 @@ class Turn:
     def _interrupted(self, reason: str) -> Failed:
         error = TurnInterrupted(
             f"The connection was lost before the end of the turn was seen: {reason}.",
-            hint="The server goes on with a turn that it accepted; read the conversation before sending again.",
+            hint=_GOES_ON if self._accepted else _UNKNOWN,
             partial=self._stream.assembly.partial_text,
             accepted=True if self._accepted else None,
             **self._ids(),

@@ -201,6 +201,7 @@ class Conversations(_Resource):
             The calls that were denied; none where none was waiting.
 
         Raises:
+            NotFound: There is no such conversation.
             LettaError: It could not be done; the tree is in `letta_adapters.errors`.
 
         Example:
@@ -210,6 +211,8 @@ class Conversations(_Resource):
             ```
         """
         listed = self._sender.send(endpoints.list_messages(conversation_id, agent_id=agent_id, order="desc"))
+        if not listed and conversation_id != "default":  # a conversation that is gone lists as empty (measured)
+            self._sender.send(endpoints.retrieve_conversation(conversation_id))
         rows = newest_first(listed)
         calls = waiting_calls(rows)
         if calls:
@@ -248,6 +251,7 @@ class AsyncConversations(_AsyncResource):
             The calls that were denied; none where none was waiting.
 
         Raises:
+            NotFound: There is no such conversation.
             LettaError: It could not be done; the tree is in `letta_adapters.errors`.
 
         Example:
@@ -257,6 +261,8 @@ class AsyncConversations(_AsyncResource):
             ```
         """
         listed = await self._sender.send(endpoints.list_messages(conversation_id, agent_id=agent_id, order="desc"))
+        if not listed and conversation_id != "default":  # a conversation that is gone lists as empty (measured)
+            await self._sender.send(endpoints.retrieve_conversation(conversation_id))
         rows = newest_first(listed)
         calls = waiting_calls(rows)
         if calls:

@@ -102,6 +102,8 @@ def create_message(
         raise ValueError("Pass either `messages` or `input`.")
     if not (messages or input):
         raise ValueError("There is nothing to send: `messages` or `input` is empty.")
+    if on_abandon not in ("finish", "cancel"):
+        raise ValueError(f"`on_abandon` must be 'finish' or 'cancel', not {on_abandon!r}.")
     if messages is None:
         content = input if isinstance(input, str) else list(input or ())
         messages = [MessageCreate(role="user", content=content)]

@@ -12,7 +12,13 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from letta_adapters.errors import PendingApprovalError, ToolLoopLimit, TurnInterrupted
+from letta_adapters.errors import (
+    Conflict,
+    ConversationBusy,
+    PendingApprovalError,
+    ToolLoopLimit,
+    TurnInterrupted,
+)
 from letta_adapters.events import FinishedTurn, PendingCall
 from letta_adapters.identity import Item, with_otids
 from letta_adapters.loop.calls import Batch, ToolExecution, ToolRun
@@ -42,6 +48,10 @@ __all__ = ["tool_loop"]
 
 _LOG = logging.getLogger("letta_adapters")
 
+_MAX_LEFT_OPEN = 3
+"""Times that one loop finds calls of others pending."""
+
+_DENIED = "A person denied this call."
 _GONE = "The process that was to run this tool is gone."
 
 
@@ -77,7 +87,9 @@ class _Round:
         decision = self.decisions.get(call_id)
         if decision is True:
             return None if ours else ApprovalReturn(tool_call_id=call_id, approve=True)
-        return None if decision is None else _denial(call_id, decision.reason if isinstance(decision, Deny) else None)
+        return (
+            None if decision is None else _denial(call_id, decision.reason if isinstance(decision, Deny) else _DENIED)
+        )
 
 
 def _denial(call_id: str, reason: str | None) -> ApprovalReturn:
@@ -118,19 +130,24 @@ class _Loop:
     # The rounds.
 
     def _begin(self) -> Generator[Step, Any, FinishedTurn]:
-        request = self._request
-        try:
-            return (yield Send(messages=request.messages, max_steps=request.max_steps))
-        except PendingApprovalError as error:
-            if any(isinstance(message, ApprovalCreate) for message in request.messages):
-                raise  # the caller answers by himself
+        """Send the message, and deny what was left open; whoever left it may be doing so at this very moment."""
+        request, messages = self._request, self._request.messages
+        for _ in range(_MAX_LEFT_OPEN):
+            try:
+                return (yield Send(messages=messages, max_steps=request.max_steps))
+            except Conflict as error:
+                answers = any(isinstance(message, ApprovalCreate) for message in request.messages)
+                if answers or isinstance(error, ConversationBusy) or error.accepted is not False:
+                    raise  # the caller answers by himself, or it is no matter of calls
+                refused = error
             open_calls = _left_open((yield Read()))
-            if not open_calls:
-                raise
-            if request.on_pending_approval == "error" or any(self._is_foreign(call) for call in open_calls):
-                raise self._pending(open_calls, error.run_id) from error
+            if open_calls and (
+                request.on_pending_approval == "error" or any(self._is_foreign(call) for call in open_calls)
+            ):
+                raise self._pending(open_calls, refused.run_id) from refused
             denials = ApprovalCreate(approvals=[_denial(call.tool_call_id, _GONE) for call in open_calls])
-            return (yield Send(messages=(denials, *request.messages), max_steps=request.max_steps))
+            messages = (denials, *request.messages) if open_calls else request.messages
+        return (yield Send(messages=messages, max_steps=request.max_steps))
 
     def _answer(self, round_: _Round) -> Generator[Step, Any, str | None]:
         """Find the answer to every call; give the text that ends the loop, if a tool's result is to do so."""
@@ -276,15 +293,17 @@ class _Loop:
             )
 
     def _pending(self, calls: Sequence[PendingCall], run_id: str | None) -> PendingApprovalError:
-        foreign = ", ".join(f"{call.name}({call.arguments})" for call in calls if self._is_foreign(call))
+        told = [call for call in calls if self._is_foreign(call)] or calls
+        named = ", ".join(f"{call.name}({call.arguments}) [{call.tool_call_id}]" for call in told)
         return PendingApprovalError(
-            f"The agent waits for a decision on {foreign or 'calls that were left open'}; nothing was run.",
+            f"The agent waits for a decision on {named}; nothing was run.",
             pending=tuple(
                 {"tool_call_id": call.tool_call_id, "name": call.name, "arguments": call.arguments} for call in calls
             ),
             hint=(
-                "Pass `on_approval` to decide on such calls, or answer every pending call in one `approval` message: "
-                "the tools of the server with `approve` true or false, those of a client with results or denials."
+                "Pass `on_approval` to decide on calls of this turn; calls that were left open before it are denied by "
+                "`client.conversations.settle(...)`, or answered all in one `approval` message: the tools of the "
+                "server with `approve` true or false, those of a client with results or denials."
             ),
             accepted=bool(self._turns),
             **self._ids(run_id),

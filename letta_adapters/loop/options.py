@@ -37,15 +37,24 @@ class LoopOptions(TypedDict, total=False):
     background: bool
 
 
+_ALLOWED = {"ask_for": ("others", "all"), "on_pending_approval": ("deny", "error"), "on_abandon": ("finish", "cancel")}
+
+
 def rules_of(
     conversation_id: str, input: str | Sequence[InputPart] | None, **options: Unpack[LoopOptions]
 ) -> LoopRules:
     """Check everything that can be checked before anything is sent.
 
     Raises:
-        TypeError: A tool's signature is not supported.
+        TypeError: A tool's signature is not supported, or an option is none.
         ValueError: Something is refused; the message says what.
     """
+    unknown = sorted(options.keys() - LoopOptions.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"A tool loop has no option {unknown[0]!r}.")
+    for name, allowed in _ALLOWED.items():
+        if options.get(name, allowed[0]) not in allowed:
+            raise ValueError(f"`{name}` must be one of {allowed}, not {options.get(name)!r}.")
     agent_id = options.get("agent_id")
     tools = as_tools(options.get("tools", ()))
     max_steps = options.get("max_steps")
