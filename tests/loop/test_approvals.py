@@ -52,7 +52,9 @@ def test_an_approved_call_is_run_by_the_server(run: RunTurn, wire: Wire, convers
 
 
 @pytest.mark.usefixtures("guarded_tool")
-@pytest.mark.parametrize(("decision", "reason"), [(False, "A person denied this call."), (Deny(reason="not so loud"), "not so loud")])
+@pytest.mark.parametrize(
+    ("decision", "reason"), [(False, "A person denied this call."), (Deny(reason="not so loud"), "not so loud")]
+)
 def test_a_denied_call_is_not_run_and_the_agent_is_told_why(
     run: RunTurn, wire: Wire, conversation_id: str, decision: Decision, reason: str
 ) -> None:
