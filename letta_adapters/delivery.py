@@ -160,7 +160,7 @@ class _Delivery:
                 run: Run = yield retrieve_run(busy.run_id)
             except LettaError:
                 break  # it cannot be watched; the conversation itself will tell whether it is free
-            if run.status not in ("created", "running"):
+            if not run.in_flight:
                 break
 
     # Rule 9: calls that wait and that the transcript does not know of.
@@ -184,25 +184,24 @@ class _Delivery:
         """
         conversation_id = refused.conversation_id or made.conversation_id
         assert conversation_id is not None, "a refusal names the conversation"
-        rows: Sequence[Row] = yield list_messages(
+        listed: Sequence[Row] = yield list_messages(
             conversation_id, agent_id=self.target.agent_id, order="desc", limit=_ROWS_READ
         )
-        held = _held(rows)
+        held, rows = _held(listed), newest_first(listed)
         if not held.pending:
-            # Settled by a process that died, perhaps in this very request.
-            settled = self._news(self._plan(settle=held.answered), conversation_id, rows) if held.answered else None
-            return (
-                settled
-                if settled and settled.stored_run_id
-                else self._news(self._plan(held=held), conversation_id, rows)
-            )
-        unknown = [call for call in waiting_calls(newest_first(rows)) if call.tool_call_id not in self._results]
+            if held.answered:  # by a process that died, perhaps in this very request
+                settled = self._news(self._plan(settle=held.answered), conversation_id, rows[::-1], anchored=False)
+                if settled.stored_run_id is not None:
+                    return settled
+            return self._news(self._plan(held=held), conversation_id, rows[::-1], anchored=False)
+        unknown = [call for call in waiting_calls(rows) if call.tool_call_id not in self._results]
         if unknown:
             agent_id = self.target.agent_id or (yield from self._agent_of(conversation_id))
             agent: Agent | None = (yield retrieve_agent(agent_id)) if agent_id else None
             policy = self.policies.on_pending_approval
             check_may_be_denied(unknown, agent, policy=policy, bound=self._bound, refused=refused)
-        return self._news(self._plan(held=held, settle=held.pending), conversation_id, rows)
+        plan_to_settle = self._plan(held=held, settle=held.pending)
+        return self._news(plan_to_settle, conversation_id, rows[::-1], anchored=False)
 
     @property
     def _results(self) -> set[str]:
@@ -321,16 +320,15 @@ class _Delivery:
             rows: Sequence[Row] = yield list_messages(
                 conversation_id, agent_id=agent_id, after=made.anchor_message_id, order="asc", limit=_ROWS_READ
             )
-            return self._news(self._not_too_late(made, conversation_id, rows), conversation_id, rows)
-        rows = yield list_messages(conversation_id, agent_id=agent_id, order="desc", limit=_ROWS_READ)
-        held = _held(rows)
-        before = self._news(
-            self._plan(held=replace(held, system_texts=frozenset())), conversation_id, newest_first(rows)[::-1]
-        )
+            return self._news(self._not_too_late(made, conversation_id, rows), conversation_id, rows, anchored=True)
+        listed: Sequence[Row] = yield list_messages(conversation_id, agent_id=agent_id, order="desc", limit=_ROWS_READ)
+        held, newest = _held(listed), newest_first(listed)[::-1]
+        before = self._plan(held=replace(held, system_texts=frozenset()))
+        before = self._news(before, conversation_id, newest, anchored=False)
         if before.stored_run_id is not None:
             return before  # sent by somebody who did not see its end
-        too_late = set(held.answered) - set(held.pending)
-        return self._news(self._plan(held=held, too_late=too_late), conversation_id, newest_first(rows)[::-1])
+        now = self._plan(held=held, too_late=set(held.answered) - set(held.pending))
+        return self._news(now, conversation_id, newest, anchored=False)
 
     def _not_too_late(self, made: Plan, conversation_id: str, rows: Sequence[Row]) -> Plan:
         """Answer no call twice: the server would tell the agent so, in a turn of its own (measured).
@@ -339,7 +337,7 @@ class _Delivery:
             Divergence: A call has another answer, so this transcript went another way than the conversation.
         """
         response = response_to(made.answering, rows, anchored=True)
-        if response is None or any(self._runs(made, conversation_id, rows)):
+        if response is None or any(self._runs(made, conversation_id, rows, anchored=True)):
             return made
         too_late = made.answering & {answer.tool_call_id for answer in response.approvals or ()}
         if not self.target.pinned:
@@ -350,19 +348,18 @@ class _Delivery:
             )
         return self._plan(too_late=too_late)
 
-    def _news(self, made: Plan, conversation_id: str, rows: Sequence[Row]) -> Plan:
+    def _news(self, made: Plan, conversation_id: str, rows: Sequence[Row], *, anchored: bool) -> Plan:
         """Leave out what earlier requests brought: of turns that were accepted, and whose answers nobody saw."""
-        runs = self._runs(made, conversation_id, rows)
+        runs = self._runs(made, conversation_id, rows, anchored=anchored)
         if not any(runs):
             return made
         # The last message tells: stored, it is a re-run, and the request that stored it is made again.
         kept = tuple(item for item, run_id in zip(made.items, runs, strict=True) if run_id == runs[-1])
         return replace(made, items=kept, stored_run_id=runs[-1])
 
-    def _runs(self, made: Plan, conversation_id: str, rows: Sequence[Row]) -> list[str | None]:
+    def _runs(self, made: Plan, conversation_id: str, rows: Sequence[Row], *, anchored: bool) -> list[str | None]:
         """The run that stored each message of a request."""
         attempts = {1, self.memory.attempt(_otids(made, conversation_id, attempt=0, nonce=""))}
-        anchored = made.anchor_message_id is not None
         tried = [made.messages(conversation_id, attempt=attempt, nonce="") for attempt in sorted(attempts)]
         return [
             next((run for message in same if (run := run_that_stored([message], rows, anchored=anchored))), None)

@@ -66,7 +66,6 @@ _STALE = timedelta(seconds=300)
 The server's own lock of a conversation lasts as long (read in its source).
 """
 _RUNS: TypeAdapter[list[Run]] = TypeAdapter(list[Run])
-_IN_FLIGHT = ("created", "running")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,7 +287,7 @@ def _ended(run_id: str, *, idle_timeout: float, retries: int) -> Reading[Run]:
     waited = 0.0
     for tries in count():
         run = yield from record_of(run_id, retries=retries)
-        if run.status not in _IN_FLIGHT:
+        if not run.in_flight:
             return run
         rows = yield from _rows_of_run(run_id, order="desc", limit=1, retries=retries)
         last = next((row.id for row in rows if not isinstance(row, Unknown)), None)

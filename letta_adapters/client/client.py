@@ -89,11 +89,6 @@ class LettaClient:
         """Make a turn ready to be streamed; `hold` is the right to send, where it was taken before."""
         return self._sender.open_turn(prepared, hold)
 
-    @property
-    def busy_timeout(self) -> float:
-        """Seconds to wait for another turn of the same conversation."""
-        return self._sender.policy.busy_timeout
-
     def pause(self, seconds: float) -> None:
         """Wait before something is tried again."""
         self._sender.pause(seconds)
@@ -161,11 +156,6 @@ class AsyncLettaClient:
     def open_turn(self, prepared: PreparedTurn, hold: Hold | None = None) -> AsyncTurnStream:
         """Make a turn ready to be streamed; `hold` is the right to send, where it was taken before."""
         return self._sender.open_turn(prepared, hold)
-
-    @property
-    def busy_timeout(self) -> float:
-        """Seconds to wait for another turn of the same conversation."""
-        return self._sender.policy.busy_timeout
 
     async def pause(self, seconds: float) -> None:
         """Wait before something is tried again."""

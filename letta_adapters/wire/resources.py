@@ -58,6 +58,11 @@ class Run(WireModel):
     created_at: datetime | None = None
     completed_at: datetime | None = None
 
+    @property
+    def in_flight(self) -> bool:
+        """Whether it has not ended, as far as its record says; a server that died leaves its runs so."""
+        return self.status in ("created", "running")
+
 
 class LettaResponse(WireModel):
     """The answer to a turn that is not streamed."""

@@ -15,7 +15,7 @@ from letta_adapters.steps import OnAbandon
 from letta_adapters.turn import Turn
 from tests.core.frames import TEXT, ping, text, text_row, user_row
 from tests.core.play import RESET, Recorder, Reply, new_turn, refusal, stream, told
-from tests.core.transports import AsyncScriptedTransport, ScriptedTransport
+from tests.core.transports import AsyncScriptedResponse, AsyncScriptedTransport, ScriptedTransport
 
 DEADLINE = 10.0
 """Seconds after which a test that waits has failed."""
@@ -205,16 +205,15 @@ async def test_a_task_keeps_others_away_after_it_left_until_the_turn_is_over() -
 
 async def test_a_task_that_is_cancelled_twice_still_cancels_its_turn() -> None:
     hanging, cancelling, let_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    transport = AsyncScriptedTransport(Recorder(posts=[BEGUN, told({"run-1": "cancelled"})], rows=ROWS), hang=hanging)
-    opened = transport.open
 
-    async def open_slowly(request: Request, *, idle_timeout: float) -> object:
-        if request.path.endswith("/cancel"):
-            cancelling.set()
-            await let_on.wait()
-        return await opened(request, idle_timeout=idle_timeout)
+    class Slow(AsyncScriptedTransport):
+        async def open(self, request: Request, *, idle_timeout: float) -> AsyncScriptedResponse:
+            if request.path.endswith("/cancel"):
+                cancelling.set()
+                await let_on.wait()
+            return await super().open(request, idle_timeout=idle_timeout)
 
-    transport.open = open_slowly  # type: ignore[method-assign]
+    transport = Slow(Recorder(posts=[BEGUN, told({"run-1": "cancelled"})], rows=ROWS), hang=hanging)
     gate = Gate()
     gate.open.set()
     task = asyncio.create_task(_in_task(transport, ConversationLock(), gate=gate, on_abandon="cancel").result())

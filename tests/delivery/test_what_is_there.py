@@ -264,5 +264,7 @@ def test_denials_that_a_process_sent_before_it_died_are_sent_in_the_same_words()
     next(again)
     refused(again)
     answered = ApprovalResponseMessage(id="message-a", approvals=before[0].approvals, run_id="run-1")
-    rows = [AssistantMessage(id="message-b", content="hi"), stored(before[1]), answered]
-    assert sent(again.send(rows)) == before
+    rows = [AssistantMessage(id="message-b", content="hi"), stored(before[1]), answered, waiting("add")]
+    turn = again.send(rows)
+    assert sent(turn) == before
+    assert stored_run_of(turn) == "run-1"
