@@ -89,10 +89,16 @@ def test_a_task_that_is_cancelled_in_mid_stream_leaves_no_call_when_its_event_lo
         ran.append(1)
 
     async def leave() -> None:
+        streaming = asyncio.Event()  # before its first frame nobody knows which run it is
+
+        def listen(event: LoopEvent) -> None:
+            if isinstance(event, TextDelta):
+                streaming.set()
+
         async with AsyncLettaClient(base_url=backend.base_url) as client:
             script = f"[[hold {gate} 1]] [[say Let me see]] [[call note {{}}]] [[next]] [[say never said]]"
-            task = asyncio.create_task(arun_turn(client, conversation_id, script, tools=[note]))
-            await asyncio.to_thread(backend.wait_for_gate, gate)
+            task = asyncio.create_task(arun_turn(client, conversation_id, script, tools=[note], on_event=listen))
+            await streaming.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task  # at once: the model is still at it
