@@ -19,6 +19,7 @@ __all__ = ["adeliver", "deliver"]
 def deliver(client: LettaClient, flow: Flow) -> Generator[TurnEvent | Delivered, None, None]:
     """Carry out a delivery; yields the events of the turn, last the finished turn."""
     hold: Hold | None = None
+    held = ""
     try:
         step = _advance(flow, None)
         while not isinstance(step, Delivered):
@@ -26,12 +27,16 @@ def deliver(client: LettaClient, flow: Flow) -> Generator[TurnEvent | Delivered,
             if isinstance(step, Endpoint):
                 answer = _call(client, step)
             elif isinstance(step, Claim):
-                hold = client.hold(step.conversation_id, step.agent_id)
+                _let_go(hold)
+                hold, held = client.hold(step.conversation_id, step.agent_id), step.conversation_id
                 if not hold.acquire(step.patience.left()):
                     answer = busy_here(step.patience.seconds)
             elif isinstance(step, Pause):
                 client.pause(step.seconds)
             else:
+                if held != step.conversation_id:
+                    _let_go(hold)
+                    hold = None
                 with client.open_turn(step, hold) as stream:
                     for item in _events(stream):
                         if isinstance(item, TurnOutcome):
@@ -41,13 +46,13 @@ def deliver(client: LettaClient, flow: Flow) -> Generator[TurnEvent | Delivered,
             step = _advance(flow, answer)
         yield step
     finally:
-        if hold is not None:
-            hold.release()
+        _let_go(hold)
 
 
 async def adeliver(client: AsyncLettaClient, flow: Flow) -> AsyncGenerator[TurnEvent | Delivered, None]:
     """Carry out a delivery; yields the events of the turn, last the finished turn."""
     hold: Hold | None = None
+    held = ""
     try:
         step = _advance(flow, None)
         while not isinstance(step, Delivered):
@@ -55,12 +60,16 @@ async def adeliver(client: AsyncLettaClient, flow: Flow) -> AsyncGenerator[TurnE
             if isinstance(step, Endpoint):
                 answer = await _acall(client, step)
             elif isinstance(step, Claim):
-                hold = client.hold(step.conversation_id, step.agent_id)
+                _let_go(hold)
+                hold, held = client.hold(step.conversation_id, step.agent_id), step.conversation_id
                 if not await hold.acquire_async(step.patience.left()):
                     answer = busy_here(step.patience.seconds)
             elif isinstance(step, Pause):
                 await client.pause(step.seconds)
             else:
+                if held != step.conversation_id:
+                    _let_go(hold)
+                    hold = None
                 async with client.open_turn(step, hold) as stream:
                     async for item in _aevents(stream):
                         if isinstance(item, TurnOutcome):
@@ -70,8 +79,12 @@ async def adeliver(client: AsyncLettaClient, flow: Flow) -> AsyncGenerator[TurnE
             step = _advance(flow, answer)
         yield step
     finally:
-        if hold is not None:
-            hold.release()
+        _let_go(hold)
+
+
+def _let_go(hold: Hold | None) -> None:
+    if hold is not None:
+        hold.release()
 
 
 def _events(stream: TurnStream) -> Generator[TurnEvent | TurnOutcome, None, None]:

@@ -1,34 +1,182 @@
-"""A conversation that is made once, whatever becomes of the process that makes it (rule 10 of the planner). No I/O."""
+"""A conversation that is made once, whatever becomes of the process that makes it (rule 10 of the planner). No I/O.
+
+Its summary carries two marks. One is of the very request that it was made for, task included: a step that is run again
+after a crash finds it by that. The other is of what the request said: a process that died, and a user who then goes on
+with another message, find it by that.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
-from letta_adapters.client.endpoints import Endpoint, create_conversation, delete_conversation, list_conversations
+from letta_adapters.client.endpoints import (
+    Endpoint,
+    create_conversation,
+    delete_conversation,
+    fork_conversation,
+    list_conversations,
+    retrieve_conversation,
+    update_conversation,
+)
 from letta_adapters.errors import LettaError
+from letta_adapters.identity import conversation_marker
+from letta_adapters.job import Job
+from letta_adapters.planner import Into, Plan
+from letta_adapters.transcript import AssistantEntry, HumanEntry
 from letta_adapters.wire import Conversation
 
-__all__ = ["marked_conversation"]
+__all__ = ["Marks", "conversation_for", "fork_of", "marked_conversation"]
+
+_AT_ANCHOR = "at-anchor"
+"""Says in a summary that the conversation was forked by the server and has everything up to the anchor."""
+
+_MAX_BEGUN = 5
+
+_NEW = Into(conversation_id="", is_new=True)
+
+Making = Generator[Endpoint[Any], Any, Into]
 
 
-def marked_conversation(agent_id: str, marker: str) -> Generator[Endpoint[Any], Any, str]:
-    """The conversation whose summary carries a marker; the first of several that were made at once is the one.
+@dataclass(frozen=True, kw_only=True)
+class Marks:
+    """What a conversation is found again by.
 
-    The server does not keep a marker unique, so it is looked for before and after one is made.
+    Args:
+        request: The mark of the request that it is made for.
+        said: The mark of what that request says, whichever task sends it.
+        begun: Marks of what earlier requests may have said, of which this one is the continuation; latest first.
     """
-    lookup = list_conversations(agent_id=agent_id, summary_search=marker)
+
+    request: str
+    said: str = ""
+    begun: Sequence[str] = ()
+
+    @property
+    def summary(self) -> str:
+        """What the summary of the conversation says."""
+        return f"letta-adapters {self.request} {self.said}".rstrip()
+
+
+def conversation_for(job: Job, made: Plan) -> Making:
+    """A conversation for a transcript that has none; for a LangGraph thread the one that was made for it before."""
+    return (yield from _conversation(job, _marks_of(job, made)))
+
+
+def fork_of(job: Job, made: Plan) -> Making:
+    """A conversation that goes on from the anchor of a plan, in another way than the anchor's own conversation.
+
+    Whoever has the same transcript finds the same fork, unless it was asked to have a request answered anew.
+    """
+    told = job.plan(into=_NEW)
+    marks = None
+    if told.repeatable and made.stored_run_id is None:
+        origin = ("fork", made.conversation_id, made.anchor_message_id)
+        thread = (job.thread.thread_id, job.thread.namespace) if job.thread else ()
+        marks = Marks(request=_mark(job, told, *origin, *thread))
+    return (yield from _conversation(job, marks, fork_of=made))
+
+
+def marked_conversation(agent_id: str, marks: Marks, make: Generator[Endpoint[Any], Any, Conversation]) -> Making:
+    """The conversation that carries the marks; the first of several that were made at once is the one.
+
+    The server does not keep a summary unique, so it is looked for before and after one is made.
+
+    Args:
+        agent_id: The agent.
+        marks: What it is found by.
+        make: Makes one.
+    """
+    lookup = list_conversations(agent_id=agent_id, summary_search=marks.request)
     found: Sequence[Conversation] = yield lookup
     if found:
-        return _oldest(found).id
-    made: Conversation = yield create_conversation(agent_id=agent_id, summary=marker)
+        return _into(_oldest(found))
+    for mark in marks.begun:
+        found = yield list_conversations(agent_id=agent_id, summary_search=mark)
+        if len(found) == 1:  # of several, nobody can tell whose they are
+            return _into(found[0])
+    made = yield from make
     found = yield lookup
     oldest = _oldest([*found, made])
-    if oldest.id != made.id:
-        with suppress(LettaError):  # an empty conversation that is left behind does no harm
-            yield delete_conversation(made.id)
-    return oldest.id
+    if oldest.id == made.id:
+        return _into(made, is_new=True)
+    with suppress(LettaError):  # an empty conversation that is left behind does no harm
+        yield delete_conversation(made.id)
+    return _into(oldest)
+
+
+def _conversation(job: Job, marks: Marks | None, *, fork_of: Plan | None = None) -> Making:
+    agent_id = job.target.agent_id
+    assert agent_id is not None, "followed mode has an agent"
+    make = _made(job, agent_id, marks.summary if marks else None, fork_of)
+    if marks is None:
+        return _into((yield from make), is_new=True)
+    return (yield from marked_conversation(agent_id, marks, make))
+
+
+def _made(
+    job: Job, agent_id: str, summary: str | None, fork: Plan | None
+) -> Generator[Endpoint[Any], Any, Conversation]:
+    if fork is not None:
+        forked = yield from _fork_at_anchor(job, fork, summary)
+        if forked is not None:
+            return forked
+    made: Conversation = yield create_conversation(agent_id=agent_id, summary=summary)
+    return made
+
+
+def _fork_at_anchor(job: Job, made: Plan, summary: str | None) -> Generator[Endpoint[Any], Any, Conversation | None]:
+    """A fork that ends with the anchor; `None` where the server forks at the end only, which its answer hides."""
+    origin, anchor_id = made.conversation_id, made.anchor_message_id
+    if origin is None or origin == "default" or anchor_id is None or not job.memory.may_fork_at_messages(job.server):
+        return None
+    fork: Conversation = yield fork_conversation(origin, message_id=anchor_id)
+    fork = yield retrieve_conversation(fork.id)
+    if fork.in_context_message_ids[-1:] != [anchor_id]:
+        job.memory.keep_that_it_forks_at_the_end_only(job.server)
+        with suppress(LettaError):
+            yield delete_conversation(fork.id)
+        return None
+    return (yield update_conversation(fork.id, summary=f"{summary or 'letta-adapters'} {_AT_ANCHOR}"))
+
+
+def _into(conversation: Conversation, *, is_new: bool = False) -> Into:
+    at_anchor = (conversation.summary or "").endswith(_AT_ANCHOR)
+    return Into(conversation_id=conversation.id, at_anchor=at_anchor, is_new=is_new)
+
+
+def _marks_of(job: Job, made: Plan) -> Marks | None:
+    """Without a thread, or with messages that have no ids, the same words twice are two conversations."""
+    if job.thread is None or not made.repeatable:
+        return None
+    return Marks(
+        request=_mark(job, made, job.thread.thread_id, job.thread.namespace),
+        said=_mark(job, made, *_place(job)),
+        begun=[_mark(job, job.upto(end).plan(), *_place(job)) for end in _ends_of_earlier_requests(job)],
+    )
+
+
+def _place(job: Job) -> tuple[str | None, ...]:
+    return ("said", job.thread.thread_id, job.thread.path) if job.thread else ()
+
+
+def _ends_of_earlier_requests(job: Job) -> list[int]:
+    """Where the transcript may have ended when it was sent before: people who get no answer say something else."""
+    humans: list[int] = []
+    for index in range(len(job.transcript) - 1, -1, -1):
+        entry = job.transcript[index]
+        if isinstance(entry, AssistantEntry):
+            break
+        if isinstance(entry, HumanEntry):
+            humans.append(index + 1)
+    return humans[1 : _MAX_BEGUN + 1]
+
+
+def _mark(job: Job, made: Plan, *place: str | None) -> str:
+    otids = [message.otid for message in made.messages("", attempt=0, nonce="")]
+    return conversation_marker(job.target.agent_id, *place, *otids, repr(job.options.client_tools))
 
 
 def _oldest(conversations: Sequence[Conversation]) -> Conversation:

@@ -11,36 +11,30 @@ from letta_adapters.client.turns import PreparedTurn
 from letta_adapters.errors import LettaError
 from letta_adapters.events import FinishedTurn
 from letta_adapters.locks import Patience
-from letta_adapters.pending import OnPendingApproval
-from letta_adapters.planner import SystemPolicy
-from letta_adapters.steps import OnAbandon
 from letta_adapters.transcript import Anchor
 from letta_adapters.wire import ClientSkill, ClientTool, MessageType
 
-__all__ = ["Claim", "Delivered", "Flow", "Pause", "Policies", "Step", "Thread", "TurnOptions", "TurnOutcome"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Policies:
-    """What is decided by whoever sends.
-
-    Args:
-        system_messages: What becomes of system messages.
-        on_pending_approval: What becomes of pending calls that the transcript does not know of.
-        on_abandon: What becomes of a turn whose caller leaves before its end.
-    """
-
-    system_messages: SystemPolicy = "once"
-    on_pending_approval: OnPendingApproval = "deny"
-    on_abandon: OnAbandon = "finish"
+__all__ = ["Claim", "Delivered", "Flow", "Pause", "Step", "Thread", "TurnOptions", "TurnOutcome"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Thread:
-    """A place in a program that can be begun again after a crash: a LangGraph thread and the task in it."""
+    """A place in a program that can be begun again after a crash: a LangGraph thread and the task in it.
+
+    Args:
+        thread_id: The thread.
+        namespace: The nodes and the ids of their tasks, as `node:task|node:task`.
+        step: The number of the step in the thread.
+    """
 
     thread_id: str
     namespace: str
+    step: int | None = None
+
+    @property
+    def path(self) -> str:
+        """The nodes alone: the same in every step."""
+        return "|".join(part.split(":")[0] for part in self.namespace.split("|"))
 
 
 @dataclass(frozen=True, kw_only=True)

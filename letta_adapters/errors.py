@@ -15,6 +15,7 @@
     │   ├── RateLimited          429
     │   └── ServerError          5xx
     ├── Divergence               the conversation went on without this transcript
+    ├── NothingToSend            the transcript ends with the agent's own answer (a ValueError, too)
     ├── ProtocolError            the answer is not what a Letta server sends
     ├── TurnInterrupted          a turn was (or may have been) accepted and its end was not seen
     └── TurnFailed               the server ended the turn with an error
@@ -37,6 +38,7 @@ __all__ = [
     "InvalidRequest",
     "LettaError",
     "NotFound",
+    "NothingToSend",
     "PendingApprovalError",
     "PermissionDenied",
     "ProtocolError",
@@ -187,6 +189,10 @@ class ServerError(StatusError):
 
 class Divergence(LettaError):
     """The conversation holds messages that the transcript does not know of."""
+
+
+class NothingToSend(LettaError, ValueError):
+    """The transcript has nothing that the conversation does not know, so there is nothing to answer."""
 
 
 class ProtocolError(LettaError):

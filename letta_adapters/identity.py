@@ -16,10 +16,13 @@ from uuid import UUID, uuid5
 
 from letta_adapters.wire import ApprovalCreate, InputMessage, MessageCreate
 
-__all__ = ["Item", "conversation_marker", "is_repeatable", "with_otids"]
+__all__ = ["MAX_ATTEMPTS", "Item", "conversation_marker", "is_repeatable", "with_otids"]
 
 _NAMESPACE = UUID("6b1f6a3e-0c55-5d0a-9d53-5f9d7f0a4c11")
 """Name space of derived otids; changing it would make every re-run a new turn."""
+
+MAX_ATTEMPTS = 21
+"""Times that one request may have been made anew, because it had failed and left nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +47,7 @@ def is_repeatable(items: Sequence[Item]) -> bool:
 
 def conversation_marker(*parts: str | None) -> str:
     """What a conversation that is made for a thread is found by again."""
-    return f"letta-adapters {_otid(*parts)}"
+    return _otid(*parts)
 
 
 def with_otids(items: Sequence[Item], *, scope: Sequence[str | int | None], nonce: str) -> list[InputMessage]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from letta_adapters.wire import (
     Approval,
@@ -17,7 +17,7 @@ from letta_adapters.wire import (
     calls_of,
 )
 
-__all__ = ["Row", "answers_by_call", "response_to", "run_that_stored"]
+__all__ = ["Row", "answers_by_call", "response_to", "run_that_stored", "runs_that_stored", "same_answers"]
 
 Row = KnownMessage | Unknown
 """One row of a list of messages."""
@@ -29,25 +29,34 @@ _COMPARED = 2000
 def run_that_stored(messages: Sequence[InputMessage], rows: Sequence[Row], *, anchored: bool) -> str | None:
     """The one run that stored all messages of a request, if there is one.
 
-    The answers to calls are listed without their otids, so they are told by their ids and texts.
-
     Args:
         messages: The request, with otids.
         rows: What the conversation holds, oldest first.
         anchored: Whether they begin right after the message that the request follows; else they are the newest.
     """
+    runs = set(runs_that_stored(messages, rows, anchored=anchored))
+    return runs.pop() if len(runs) == 1 else None
+
+
+def runs_that_stored(messages: Sequence[InputMessage], rows: Sequence[Row], *, anchored: bool) -> list[str | None]:
+    """The run that stored each message of a request.
+
+    The answers to calls are listed without their otids, so they are told by their ids and texts.
+    """
     known = [row for row in rows if not isinstance(row, Unknown)]
     by_otid = {row.otid: row.run_id for row in known if row.otid}
-    runs: set[str | None] = set()
-    for message in messages:
-        if isinstance(message, MessageCreate):
-            runs.add(by_otid.get(message.otid or ""))
-        elif isinstance(message, ApprovalCreate):
-            response = response_to(answers_by_call(message).keys(), known, anchored=anchored)
-            runs.add(response.run_id if response is not None and _same_answers(response, message) else None)
-        else:
-            return None
-    return runs.pop() if len(runs) == 1 else None
+    return [_run_of(message, known, by_otid, anchored=anchored) for message in messages]
+
+
+def _run_of(
+    message: InputMessage, rows: Sequence[Row], by_otid: Mapping[str, str | None], *, anchored: bool
+) -> str | None:
+    if isinstance(message, MessageCreate):
+        return by_otid.get(message.otid or "")
+    if isinstance(message, ApprovalCreate):
+        response = response_to(answers_by_call(message).keys(), rows, anchored=anchored)
+        return response.run_id if response is not None and same_answers(response, message) else None
+    return None
 
 
 def response_to(call_ids: Collection[str], rows: Sequence[Row], *, anchored: bool) -> ApprovalResponseMessage | None:
@@ -67,7 +76,8 @@ def response_to(call_ids: Collection[str], rows: Sequence[Row], *, anchored: boo
     return response
 
 
-def _same_answers(stored: ApprovalResponseMessage, sent: ApprovalCreate) -> bool:
+def same_answers(stored: ApprovalResponseMessage, sent: ApprovalCreate) -> bool:
+    """Whether an answer to calls is the one that is stored."""
     ours, theirs = answers_by_call(sent), answers_by_call(stored)
     return ours.keys() == theirs.keys() and all(_same(ours[call_id], theirs[call_id]) for call_id in ours)
 

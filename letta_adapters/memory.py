@@ -24,10 +24,12 @@ class LostTurn:
     Args:
         conversation_id: Where it was sent.
         nonce: What stood for the ids of its messages.
+        at_anchor: Whether that conversation was forked by the server at the anchor.
     """
 
     conversation_id: str
     nonce: str
+    at_anchor: bool = False
 
 
 _LOST_FOR = 900.0
@@ -64,6 +66,9 @@ class TurnMemory:
         self._failures: _Bounded[int] = _Bounded(limit)
         self._lost: _Bounded[tuple[float, LostTurn]] = _Bounded(limit)
         self._agents: _Bounded[str] = _Bounded(limit)
+        self._fork_at_the_end_only: set[str] = set()
+        self._said: set[str] = set()
+        self._begun: _Bounded[int] = _Bounded(limit)
         self._mutex = threading.Lock()
 
     def attempt(self, request: Request) -> int:
@@ -85,6 +90,28 @@ class TurnMemory:
         """Remember the agent of a conversation; it never changes."""
         with self._mutex:
             self._agents[conversation] = agent_id
+
+    def may_fork_at_messages(self, server: str) -> bool:
+        """Whether a server may be able to fork a conversation at a message: until it was seen not to."""
+        return server not in self._fork_at_the_end_only
+
+    def keep_that_it_forks_at_the_end_only(self, server: str) -> None:
+        """Remember that a server forks a conversation at its end, whatever it is asked for."""
+        self._fork_at_the_end_only.add(server)
+
+    def is_new(self, warning: str) -> bool:
+        """Whether a warning was not given before."""
+        with self._mutex:
+            known = warning in self._said
+            self._said.add(warning)
+            return not known
+
+    def begins_again(self, place: Request, step: int) -> bool:
+        """Whether a place in a program had a conversation made for an earlier step, too."""
+        with self._mutex:
+            first = self._begun.get(place)
+            self._begun[place] = step if first is None else min(first, step)
+            return first is not None and first < step
 
     def lost(self, request: Request, turn: LostTurn) -> None:
         """Remember a turn whose end was not seen."""

@@ -1,70 +1,68 @@
 """The planner: what of a transcript the server does not have yet, as one request. Pure, no I/O.
 
-`plan` works by rules, each a small function below, numbered:
+`plan` goes by rules, each a small function here or in the module that it names:
 
-1. anchor and tail: what follows the last answer of this agent (pinned: of this conversation) is new;
-2. tool results: one approval message, first, that answers every pending call;
-3. human messages, with their text and images;
-4. foreign turns, of another model or another agent, are told: as the assistant's words, or as text;
-5. system messages: sent when new or changed, or as an override, or not at all;
-6. an empty tail sends nothing: there is nothing to answer;
-7. identity: otids that are the same whenever the same thing is sent again;
-9. pending calls that the transcript does not know of are denied, where that may be done (`pending.py`).
+1. anchor and tail: what follows the last answer of this agent (pinned: of this conversation) is new (`anchoring`);
+2. tool results: one approval message, first, that answers every pending call (`tail`);
+3. human messages, with their text and images (`tail`);
+4. foreign turns, of another model or another agent, are told: as the assistant's words, or as text (`tail`);
+5. system messages: sent when new or changed, or as an override, or not at all (`system_text`);
+6. an empty tail: a forced tool call is asked for once, by name; anything else is an error;
+7. identity: otids that are the same whenever the same thing is sent again (`identity`);
+8. alignment: what the conversation has already is left out; one that went another way is forked (`alignment`);
+9. pending calls that the transcript does not know of are denied, where that may be done (`pending`);
+10. a conversation that is made for a place in a program is found again (`creation`).
 
-Where a rule needs to know what the server holds, the plan says so (`needs_held`) and is made again with the
-answer.
+Where a rule needs to know what the server holds, the plan says what to read (`reads`) and is made again with the
+answer. `docs/planner.md` walks through each rule.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from letta_adapters.alignment import Seen, align, answered_otherwise
+from letta_adapters.anchoring import Position, Target, position_of
+from letta_adapters.errors import Divergence, NothingToSend
 from letta_adapters.identity import Item, is_repeatable, with_otids
-from letta_adapters.tail import Tail, answers, item, said
-from letta_adapters.transcript import Anchor, AssistantEntry, Entry, HumanEntry, SystemEntry, ToolEntry
-from letta_adapters.wire import ApprovalCreate, InputMessage
+from letta_adapters.matching import Row
+from letta_adapters.policies import Policies
+from letta_adapters.system_text import system_text
+from letta_adapters.tail import answers, item, said
+from letta_adapters.transcript import Entry, HumanEntry, SystemEntry, ToolEntry
+from letta_adapters.waiting import waiting_calls
+from letta_adapters.wire import ApprovalCreate, ApprovalResponseMessage, InputMessage, SystemMessage, Unknown
 
-__all__ = ["Held", "Plan", "SystemPolicy", "Target", "plan"]
+__all__ = ["Held", "Into", "Plan", "Reads", "Seen", "Target", "held_in", "plan"]
 
 _LOG = logging.getLogger("letta_adapters.planner")
 
-SystemPolicy = Literal["once", "override", "ignore"]
-"""What becomes of system messages: told once, sent as `override_system` every time, or left out."""
+Reads = Literal["run", "after", "start", "newest"]
+"""What has to be known before anything is sent: how the anchor's run ended, which rows follow the anchor, all rows, or
+the newest ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
-    """Where a transcript goes.
+class Into:
+    """A conversation that a transcript goes on in, whatever its anchors say.
 
     Args:
-        agent_id: The agent; needed in followed mode and for `default`.
-        conversation_id: The conversation in pinned mode, `None` in followed mode.
+        conversation_id: The conversation.
+        at_anchor: Whether it has everything up to the anchor; else all of the transcript is told.
+        is_new: Whether nothing was sent to it yet.
     """
 
-    agent_id: str | None
-    conversation_id: str | None = None
-
-    @property
-    def pinned(self) -> bool:
-        """Whether the conversation is given."""
-        return self.conversation_id is not None
-
-    def holds(self, anchor: Anchor) -> bool:
-        """Whether an anchor lies in this conversation (pinned) or with this agent (followed)."""
-        if self.pinned and self.conversation_id != "default":
-            return anchor.conversation_id == self.conversation_id
-        if anchor.agent_id != self.agent_id:
-            return False
-        return not self.pinned or anchor.conversation_id == "default"
+    conversation_id: str
+    at_anchor: bool = False
+    is_new: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """What a pinned conversation holds, where no anchor tells.
+    """What the newest rows of a conversation tell.
 
     Args:
         system_texts: Its system messages.
@@ -82,25 +80,33 @@ class Plan:
     """What to send.
 
     Args:
-        conversation_id: The conversation to go on with; `None` to create one.
+        conversation_id: The conversation to go on with; `None` to make one.
         agent_id: The agent.
         items: What to send, in order.
         anchor_message_id: The message after which it is new; `None` at the start.
         system_hash: Digest of the leading system text, for the anchor of the answer.
         override_system: The system prompt of this request.
-        needs_held: Whether the plan has to be made again with what the conversation holds.
+        transcript_length: How many messages are answered, for the anchor of the answer.
+        nudged: Whether it asks for a tool call by name.
+        reads: What has to be read, and the plan made again, before it is sent.
+        run_id: The run whose end has to be read.
         stored_run_id: The run that has all of it already.
+        forks: Whether the transcript goes on in a fork, since the conversation went another way.
         reasons: What was decided and why, for people.
     """
 
     conversation_id: str | None
     agent_id: str | None
-    items: tuple[Item, ...]
+    items: tuple[Item, ...] = ()
     anchor_message_id: str | None = None
     system_hash: str | None = None
     override_system: str | None = None
-    needs_held: bool = False
+    transcript_length: int | None = None
+    nudged: bool = False
+    reads: Reads | None = None
+    run_id: str | None = None
     stored_run_id: str | None = None
+    forks: bool = False
     reasons: tuple[str, ...] = ()
 
     @property
@@ -119,6 +125,11 @@ class Plan:
             for answer in message.approvals or ()
         }
 
+    def scope(self, conversation_id: str) -> list[str | None]:
+        """What the otids belong to, but for the attempt: the conversation and the anchor in it."""
+        agent_id = self.agent_id if conversation_id == "default" else None
+        return [conversation_id, agent_id, self.anchor_message_id or "start"]
+
     def messages(self, conversation_id: str, *, attempt: int, nonce: str) -> list[InputMessage]:
         """The messages with their otids (rule 7).
 
@@ -127,72 +138,64 @@ class Plan:
             attempt: 1, and one more after every failure of the same request that left nothing at the server.
             nonce: Stands for the ids of messages that have none.
         """
-        agent_id = self.agent_id if conversation_id == "default" else None
-        scope = [conversation_id, agent_id, self.anchor_message_id or "start", attempt]
-        return with_otids(self.items, scope=scope, nonce=nonce)
+        return with_otids(self.items, scope=[*self.scope(conversation_id), attempt], nonce=nonce)
+
+    def because(self, reason: str) -> Plan:
+        """The plan with one more reason."""
+        return replace(self, reasons=(*self.reasons, reason))
 
 
 def plan(
     transcript: Sequence[Entry],
     target: Target,
     *,
-    system_policy: SystemPolicy = "once",
-    held: Held | None = None,
+    policies: Policies | None = None,
+    must_call: Sequence[str] = (),
+    seen: Seen | None = None,
     settle: Sequence[str] = (),
-    too_late: Collection[str] = (),
+    into: Into | None = None,
 ) -> Plan:
     """Work out what to send.
 
     Args:
         transcript: The whole dialogue.
         target: Where it goes.
-        system_policy: What becomes of system messages.
-        held: What the conversation holds, when a plan asked for it.
+        policies: What is decided by whoever sends.
+        must_call: Names of the tools one of which the framework wants called.
+        seen: What was read, where a plan asked for it.
         settle: Ids of the calls that the server waits for, where it said so; each is answered or denied.
-        too_late: Ids of calls that somebody answered already, in other words.
+        into: The conversation that the transcript goes on in, whatever its anchors say.
 
     Raises:
-        ValueError: There is nothing to send: an empty transcript, only system messages, an empty human message, or
-            nothing after the last answer.
+        ValueError: There is nothing to send: an empty transcript, only system messages, an empty human message.
+        NothingToSend: The transcript ends with the agent's own answer.
+        Divergence: The conversation went another way, and `on_divergence` is `"error"`.
     """
     _check_something_is_said(transcript)
-    anchor_index = _find_anchor(transcript, target)
-    anchored = transcript[anchor_index] if anchor_index is not None else None
-    anchor = anchored.anchor if isinstance(anchored, AssistantEntry) else None
-    boundary = anchor_index if anchor_index is not None else _find_boundary(transcript, target)
-    leading = _leading_system(transcript)
-    start = max(boundary + 1 if boundary is not None else 0, leading)
-    tail = list(enumerate(transcript[start:]))
-    _check_nothing_is_empty(tail, start)
-    reasons = [_tell_anchor(anchor, boundary, target)]
-
-    answered = transcript[boundary] if boundary is not None else None
-    pending = [call_id for call_id in settle or _pending(anchor, tail, held) if call_id not in too_late]
-    system = _System.of(transcript[:leading], tail, system_policy)
-    needs_held = held is None and anchor is None and target.pinned and (bool(system.to_tell) or _has_results(tail))
-    leading_system = system.decide(anchor, held, reasons)
-    items = [
-        *answers(tail, pending, reasons),
-        *([leading_system] if leading_system else []),
-        *said(tail, answered, pending, too_late=too_late, keep_system=system_policy == "once"),
-    ]
-    if not items and not needs_held:
-        raise ValueError(
-            "There is nothing new to send: the transcript ends with the agent's own answer. "
-            "Add a human message or a tool result after it."
-        )
-    result = Plan(
-        conversation_id=target.conversation_id or (anchor.conversation_id if anchor else None),
-        agent_id=target.agent_id,
-        items=tuple(items),
-        anchor_message_id=anchor.message_id if anchor else None,
-        system_hash=system.hash,
-        override_system=system.override,
-        needs_held=needs_held,
-        reasons=tuple(reasons),
+    here = position_of(transcript, target, afresh=into is not None and not into.at_anchor)
+    _check_nothing_is_empty(here)
+    draft = _Draft(
+        here=here, target=target, policies=policies or Policies(), must_call=must_call, settle=settle, into=into
     )
-    _LOG.debug("plan: %s", "; ".join(result.reasons))
-    return result
+    if seen is not None:
+        made = draft.aligned(seen)
+    elif here.anchor is not None and here.anchor.is_partial:
+        made = draft.for_the_end_of_a_run(here.anchor.run_id)
+    else:
+        made = draft.unseen()
+    _LOG.debug("plan: %s", "; ".join(made.reasons))
+    return made
+
+
+def held_in(rows: Sequence[Row]) -> Held:
+    """What the newest rows of a conversation tell, given oldest first."""
+    known = [row for row in reversed(rows) if not isinstance(row, Unknown)]
+    responses = [row for row in known if isinstance(row, ApprovalResponseMessage)]
+    return Held(
+        system_texts=frozenset(row.content for row in known if isinstance(row, SystemMessage)),
+        pending=tuple(call.tool_call_id or "" for call in waiting_calls(known)),
+        answered=tuple(answer.tool_call_id for row in responses[:1] for answer in row.approvals or ()),
+    )
 
 
 def _check_something_is_said(transcript: Sequence[Entry]) -> None:
@@ -202,108 +205,191 @@ def _check_something_is_said(transcript: Sequence[Entry]) -> None:
         raise ValueError("There are only system messages; add a human message to answer.")
 
 
-def _check_nothing_is_empty(tail: Tail, start: int) -> None:
-    for position, entry in tail:
+def _check_nothing_is_empty(here: Position) -> None:
+    for position, entry in here.tail:
         if isinstance(entry, HumanEntry) and not entry.content:
-            raise ValueError(f"Message {start + position} (human) is empty; a Letta server refuses that.")
-
-
-# Rule 1: anchor and tail.
-
-
-def _find_anchor(transcript: Sequence[Entry], target: Target) -> int | None:
-    for index in range(len(transcript) - 1, -1, -1):
-        entry = transcript[index]
-        if isinstance(entry, AssistantEntry) and entry.anchor is not None and target.holds(entry.anchor):
-            return index
-    return None
-
-
-def _find_boundary(transcript: Sequence[Entry], target: Target) -> int | None:
-    """Pinned without an anchor: the server has everything up to the last answer that is not from elsewhere."""
-    if not target.pinned:
-        return None
-    for index in range(len(transcript) - 1, -1, -1):
-        entry = transcript[index]
-        if isinstance(entry, AssistantEntry) and entry.anchor is None:
-            return index
-    return None
-
-
-def _tell_anchor(anchor: Anchor | None, boundary: int | None, target: Target) -> str:
-    if anchor is not None:
-        return f"rule 1: goes on in {anchor.conversation_id} after {anchor.message_id}"
-    if boundary is not None:
-        return f"rule 1: no anchor; what follows message {boundary} is new to {target.conversation_id}"
-    return "rule 1: no anchor; the whole transcript is new"
-
-
-# Rule 2: the calls that wait.
-
-
-def _pending(anchor: Anchor | None, tail: Tail, held: Held | None) -> Sequence[str]:
-    if anchor is not None:
-        return [call.tool_call_id for call in anchor.pending]
-    given = {entry.tool_call_id for _, entry in tail if isinstance(entry, ToolEntry)}
-    held = held or Held()
-    # Calls that this transcript has no result for are somebody else's. Those that were answered last are answered
-    # again in the same words: when it was by this very request, the server knows its otids.
-    for calls in (held.pending, held.answered):
-        if given.intersection(calls):
-            return calls
-    return ()
-
-
-def _has_results(tail: Tail) -> bool:
-    return any(isinstance(entry, ToolEntry) for _, entry in tail)
-
-
-# Rule 5: system messages.
-
-
-def _leading_system(transcript: Sequence[Entry]) -> int:
-    """How many messages the leading run of system messages has."""
-    count = 0
-    while count < len(transcript) and isinstance(transcript[count], SystemEntry):
-        count += 1
-    return count
+            raise ValueError(f"Message {here.start + position} (human) is empty; a Letta server refuses that.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class _System:
-    """The leading system text and what is to become of it."""
+class _Draft:
+    """A plan in the making: what it is made of."""
 
-    text: str
-    hash: str | None
-    override: str | None
-    policy: SystemPolicy
-
-    @classmethod
-    def of(cls, leading: Sequence[Entry], tail: Tail, policy: SystemPolicy) -> _System:
-        text = _joined(leading)
-        whole = "\n\n".join(filter(None, (text, _joined([entry for _, entry in tail]))))
-        return cls(
-            text=text,
-            hash=hashlib.sha256(text.encode()).hexdigest()[:16] if text and policy == "once" else None,
-            override=whole or None if policy == "override" else None,
-            policy=policy,
-        )
+    here: Position
+    target: Target
+    policies: Policies
+    must_call: Sequence[str]
+    settle: Sequence[str]
+    into: Into | None
 
     @property
-    def to_tell(self) -> str:
-        """The text that a conversation is to be told."""
-        return self.text if self.policy == "once" else ""
+    def conversation_id(self) -> str | None:
+        """Where it goes; `None` for a conversation that has to be made."""
+        if self.into is not None:
+            return self.into.conversation_id
+        anchor = self.here.anchor
+        return self.target.conversation_id or (anchor.conversation_id if anchor else None)
 
-    def decide(self, anchor: Anchor | None, held: Held | None, reasons: list[str]) -> Item | None:
-        """The message to send, if any."""
-        if not self.to_tell or (anchor is not None and anchor.system_hash == self.hash):
+    def for_the_end_of_a_run(self, run_id: str | None) -> Plan:
+        """Nothing can be said about a transcript whose last answer was not seen to its end."""
+        reason = f"rule 1: the last answer is part of one; how {run_id} ended has to be read"
+        return Plan(
+            conversation_id=self.conversation_id,
+            agent_id=self.target.agent_id,
+            reads="run",
+            run_id=run_id,
+            reasons=(reason,),
+        )
+
+    def unseen(self) -> Plan:
+        """The plan as far as the transcript alone tells."""
+        made = self.request(held=None)
+        return replace(made, reads=self._reads(made))
+
+    def aligned(self, seen: Seen) -> Plan:
+        """The plan in view of what the conversation holds (rule 8)."""
+        if self.here.anchor is not None or not self.target.pinned:
+            return self._beside(seen, None)
+        # A re-run is told by the request as it was when the conversation had not heard the system text yet.
+        held = held_in(seen.rows)
+        before = self._beside(seen, replace(held, system_texts=frozenset()))
+        return before if before.stored_run_id is not None else self._beside(seen, held)
+
+    def _beside(self, seen: Seen, held: Held | None) -> Plan:
+        made = self.request(held=held)
+        too_late = answered_otherwise(made.items, seen)
+        if too_late:
+            made = self.request(held=held, too_late=too_late)
+        run_id = self.here.anchor.run_id if self.here.anchor else None
+        found = align(made.items, made.scope(made.conversation_id or ""), seen, own_run=run_id)
+        if found.stranger is not None and self._on_divergence != "append":
+            return self._diverged(made, found.stranger.run_id)
+        return self._left(made, found.runs, seen)
+
+    def _left(self, made: Plan, runs: Sequence[str | None], seen: Seen) -> Plan:
+        """Leave out what is there. The last message tells: where it is stored too, the request was made before."""
+        last = runs[-1]
+        kept = tuple(item for item, run_id in zip(made.items, runs, strict=True) if run_id == last)
+        left = replace(made, items=kept, stored_run_id=last)
+        if last is None:
+            there = len(runs) - len(kept)
+            return left.because(f"rule 8: {there} of the messages are there already") if there else left
+        if self.policies.on_rerun == "fork" and seen.anchored:
+            return replace(left, forks=True).because(f"rule 8: sent before, as {last}; a fork answers anew")
+        return left.because(f"rule 8: sent before, as {last}; its answer is given again")
+
+    @property
+    def _on_divergence(self) -> str:
+        return self.policies.on_divergence or ("append" if self.target.pinned else "fork")
+
+    def _diverged(self, made: Plan, run_id: str | None) -> Plan:
+        if self._on_divergence == "error":
+            raise Divergence(
+                f"The conversation went on after {made.anchor_message_id} with messages that the transcript does not "
+                "have.",
+                hint="Go on with the transcript that has them, start a new one, or let it fork: on_divergence='fork'.",
+                conversation_id=made.conversation_id,
+                run_id=run_id,
+            )
+        return replace(made, forks=True).because(f"rule 8: the conversation went another way, in {run_id}; a fork")
+
+    def _reads(self, made: Plan) -> Reads | None:
+        """What a plan has to know (rules 5 and 8)."""
+        if self.into is not None and (self.into.is_new or not self.into.at_anchor):
+            return None if self.into.is_new else "start"
+        if made.conversation_id is None:
             return None
-        if held is not None and self.text in held.system_texts:
-            reasons.append("rule 5: the conversation holds the system text already")
+        if self.target.pinned and self._on_divergence == "append" and not self._needs_a_look(made):
             return None
-        reasons.append("rule 5: the system text is new" if anchor is None else "rule 5: the system text changed")
-        return item("system", self.text, -1, None)
+        return "after" if made.anchor_message_id else "newest"
+
+    def _needs_a_look(self, made: Plan) -> bool:
+        """Whether a pinned conversation is looked at: one new message needs none, its otid tells if it is there."""
+        return self._needs_held or bool(made.answering) or len(made.items) > 1
+
+    @property
+    def _needs_held(self) -> bool:
+        if self.here.anchor is not None or not self.target.pinned:
+            return False
+        results = any(isinstance(entry, ToolEntry) for _, entry in self.here.tail)
+        return results or bool(system_text(self.here, self.policies.system_messages).to_tell)
+
+    def request(self, *, held: Held | None, too_late: Collection[str] = ()) -> Plan:
+        """Rules 1 to 6: what there is to say.
+
+        Args:
+            held: What a pinned conversation holds, where no anchor tells.
+            too_late: Ids of calls that somebody answered already, in other words.
+        """
+        here, anchor = self.here, self.here.anchor
+        reasons = [_tell_position(here, self.target, self.conversation_id)]
+        pending = [call_id for call_id in self._pending(held) if call_id not in too_late]
+        system = system_text(here, self.policies.system_messages)
+        keep_system = self.policies.system_messages == "once"
+        items = [
+            *answers(here.tail, pending, reasons),
+            *system.news(here, held.system_texts if held else None, reasons),
+            *said(here.inserted, None, (), too_late=(), keep_system=keep_system, more_follows=bool(here.tail)),
+            *said(here.tail, here.answered, pending, too_late=too_late, keep_system=keep_system),
+        ]
+        nudge = self._nudge(reasons) if not items and not (held is None and self._needs_held) else []
+        return Plan(
+            conversation_id=self.conversation_id,
+            agent_id=self.target.agent_id,
+            items=tuple([*items, *nudge]),
+            anchor_message_id=anchor.message_id if anchor else None,
+            system_hash=system.hash,
+            override_system=system.override,
+            transcript_length=here.length,
+            nudged=bool(nudge),
+            reasons=tuple(reasons),
+        )
+
+    # Rule 2: the calls that wait.
+
+    def _pending(self, held: Held | None) -> Sequence[str]:
+        if self.settle:
+            return self.settle
+        if self.here.anchor is not None:
+            return [call.tool_call_id for call in self.here.anchor.pending]
+        given = {entry.tool_call_id for _, entry in self.here.tail if isinstance(entry, ToolEntry)}
+        held = held or Held()
+        # Calls that this transcript has no result for are somebody else's. Those that were answered last are answered
+        # again in the same words: when it was by this very request, the server knows its otids.
+        for calls in (held.pending, held.answered):
+            if given.intersection(calls):
+                return calls
+        return ()
+
+    # Rule 6: an empty tail.
+
+    def _nudge(self, reasons: list[str]) -> list[Item]:
+        """Ask for a tool call by name, once: a framework that forces one would ask again and again."""
+        anchor = self.here.anchor
+        names = ", ".join(self.must_call)
+        if names and anchor is not None and not anchor.nudged:
+            reasons.append(f"rule 6: nothing is new; a call to {names} is asked for")
+            text = f"Answer by calling {'one of these tools' if len(self.must_call) > 1 else 'this tool'}: {names}."
+            return [item("user", text, 0, f"nudge after {anchor.message_id}")]
+        if names:
+            raise NothingToSend(
+                f"The agent was asked to call {names} and answered in words.",
+                hint="Make its instructions ask for the call, or offer a way to answer without one.",
+                agent_id=self.target.agent_id,
+                conversation_id=self.conversation_id,
+            )
+        raise NothingToSend(
+            "There is nothing new to send: the transcript ends with the agent's own answer.",
+            hint="Add a human message or a tool result after it; to have it answered anew, leave that answer out.",
+            agent_id=self.target.agent_id,
+            conversation_id=self.conversation_id,
+        )
 
 
-def _joined(entries: Sequence[Entry]) -> str:
-    return "\n\n".join(entry.text for entry in entries if isinstance(entry, SystemEntry) and entry.text)
+def _tell_position(here: Position, target: Target, conversation_id: str | None) -> str:
+    if here.anchor is not None:
+        inserted = f"; {len(here.inserted)} messages came in before it" if here.inserted else ""
+        return f"rule 1: goes on in {conversation_id} after {here.anchor.message_id}{inserted}"
+    if here.answered is not None:
+        return f"rule 1: no anchor; what follows message {here.start - 1} is new to {target.conversation_id}"
+    return "rule 1: no anchor; the whole transcript is new"

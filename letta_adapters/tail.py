@@ -8,6 +8,7 @@ from typing import Literal
 
 from typing_extensions import assert_never
 
+from letta_adapters.anchoring import Tail
 from letta_adapters.identity import Item
 from letta_adapters.transcript import AssistantEntry, Content, Entry, HumanEntry, SystemEntry, ToolEntry
 from letta_adapters.wire import (
@@ -21,12 +22,9 @@ from letta_adapters.wire import (
     ToolReturn,
 )
 
-__all__ = ["Tail", "answers", "item", "said"]
+__all__ = ["answers", "item", "said"]
 
 _LOG = logging.getLogger("letta_adapters.planner")
-
-Tail = Sequence[tuple[int, Entry]]
-"""What is new, with positions."""
 
 _UNANSWERED = "The application gave no result for this call."
 
@@ -71,7 +69,13 @@ def _result(entry: ToolEntry) -> ToolReturn:
 
 
 def said(
-    tail: Tail, answered: Entry | None, pending: Sequence[str], *, too_late: Collection[str], keep_system: bool
+    tail: Tail,
+    answered: Entry | None,
+    pending: Sequence[str],
+    *,
+    too_late: Collection[str],
+    keep_system: bool,
+    more_follows: bool = False,
 ) -> list[Item]:
     """Everything else that is new, in order.
 
@@ -81,11 +85,12 @@ def said(
         pending: The calls that `answers` answers.
         too_late: Calls that have an answer already; what the transcript says of them is told as text.
         keep_system: Whether system messages in the tail are sent.
+        more_follows: Whether the request goes on after it.
     """
     never_kept = _calls_that_the_server_did_not_keep(answered, pending) - set(too_late)
     names = _call_names([*([answered] if answered else []), *(entry for _, entry in tail)])
     items: list[Item] = []
-    last = tail[-1][0] if tail else -1
+    last = tail[-1][0] if tail and not more_follows else None
     for position, entry in tail:
         match entry:
             case HumanEntry():

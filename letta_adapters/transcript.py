@@ -6,9 +6,12 @@ call can tell what the server has already.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, TypeVar, overload
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
@@ -25,8 +28,12 @@ __all__ = [
     "PendingRef",
     "SystemEntry",
     "ToolEntry",
+    "Transcript",
     "anchor_of",
+    "trusted",
 ]
+
+M = TypeVar("M")
 
 Content = str | tuple[TextContent | ImageContent, ...]
 """What people and tools say: text, or text and images."""
@@ -57,6 +64,9 @@ class Anchor(BaseModel):
         stop_reason: Why the turn ended.
         pending: The calls that the server waits for.
         system_hash: Digest of the leading system text that the conversation has been told.
+        transcript_length: How many messages, system ones aside, the transcript had that was answered.
+        nudged: Whether the answer was asked for by naming tools that had to be called.
+        signature: What proves that nobody made it up, where anchors are signed.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -69,10 +79,31 @@ class Anchor(BaseModel):
     stop_reason: str | None = None
     pending: Annotated[tuple[PendingRef, ...], BeforeValidator(_as_tuple)] = ()
     system_hash: str | None = None
+    transcript_length: int | None = None
+    nudged: bool = False
+    signature: str | None = None
 
     def to_metadata(self) -> dict[str, Any]:
         """The anchor as plain JSON data."""
-        return self.model_dump(mode="json")
+        unsaid = {name for name in ("nudged", "signature") if not getattr(self, name)}
+        return self.model_dump(mode="json", exclude=unsaid)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether it is of an answer whose end was not seen: its run is known, its last message is not."""
+        return self.message_id is None and self.run_id is not None
+
+    def signed(self, key: str) -> Anchor:
+        """The anchor with a signature (HMAC-SHA256 of everything else in it)."""
+        return self.model_copy(update={"signature": self._signature(key)})
+
+    def is_signed(self, key: str) -> bool:
+        """Whether its signature was made with this key and nothing was changed since."""
+        return self.signature is not None and hmac.compare_digest(self.signature, self._signature(key))
+
+    def _signature(self, key: str) -> str:
+        body = json.dumps(self.model_dump(mode="json", exclude={"signature"}), sort_keys=True)
+        return hmac.new(key.encode(), body.encode(), hashlib.sha256).hexdigest()
 
     @classmethod
     def from_metadata(cls, data: object) -> Anchor | None:
@@ -85,7 +116,9 @@ class Anchor(BaseModel):
             return None
 
 
-def anchor_of(turn: FinishedTurn, *, system_hash: str | None) -> Anchor:
+def anchor_of(
+    turn: FinishedTurn, *, system_hash: str | None, transcript_length: int | None = None, nudged: bool = False
+) -> Anchor:
     """The anchor that belongs to an answer."""
     return Anchor(
         agent_id=turn.agent_id,
@@ -96,6 +129,8 @@ def anchor_of(turn: FinishedTurn, *, system_hash: str | None) -> Anchor:
         stop_reason=turn.stop_reason,
         pending=tuple(PendingRef(tool_call_id=call.tool_call_id, name=call.name) for call in turn.pending),
         system_hash=system_hash,
+        transcript_length=transcript_length,
+        nudged=nudged,
     )
 
 
@@ -149,3 +184,50 @@ class ToolEntry:
 
 Entry = SystemEntry | HumanEntry | AssistantEntry | ToolEntry
 """One message of a transcript."""
+
+
+class Transcript(Sequence[Entry]):
+    """A transcript whose messages are translated when they are looked at, once each.
+
+    What a conversation knows already is not looked at, so a turn costs the same however long the dialogue is.
+
+    Args:
+        messages: The messages of a framework.
+        translate: Makes an entry out of a message and its position; may raise `ValueError`.
+    """
+
+    def __init__(self, messages: Sequence[M], translate: Callable[[M, int], Entry]) -> None:
+        self._entries: dict[int, Entry] = {}
+        self._length = len(messages)
+
+        def at(position: int) -> Entry:
+            return translate(messages[position], position)
+
+        self._translate = at
+
+    def __len__(self) -> int:
+        """How many messages there are."""
+        return self._length
+
+    @overload
+    def __getitem__(self, index: int) -> Entry: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Entry]: ...
+    def __getitem__(self, index: int | slice) -> Entry | list[Entry]:
+        """The entry at a position, or those of a slice."""
+        if isinstance(index, slice):
+            return [self[position] for position in range(*index.indices(self._length))]
+        position = range(self._length)[index]
+        if position not in self._entries:
+            self._entries[position] = self._translate(position)
+        return self._entries[position]
+
+
+def trusted(transcript: Sequence[Entry], key: str) -> Transcript:
+    """The transcript without anchors that were not signed with this key."""
+
+    def checked(entry: Entry, _: int) -> Entry:
+        forged = isinstance(entry, AssistantEntry) and entry.anchor is not None and not entry.anchor.is_signed(key)
+        return replace(entry, anchor=None) if forged else entry
+
+    return Transcript(transcript, checked)

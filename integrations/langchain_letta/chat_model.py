@@ -23,18 +23,20 @@ from typing_extensions import Self, override
 from langchain_letta.clients import Clients, Connection
 from langchain_letta.events import Chunks, message_from
 from langchain_letta.messages import from_langchain
-from langchain_letta.tools import client_tools_from_openai, openai_tools_from_langchain
+from langchain_letta.tools import client_tools_from_openai, must_call, openai_tools_from_langchain
 from letta_adapters.carriers import adeliver, deliver
 from letta_adapters.client import AsyncLettaClient, LettaClient
 from letta_adapters.client.endpoints import check_agent_id, check_conversation_id
 from letta_adapters.client.settings import Settings
 from letta_adapters.delivery import delivery
-from letta_adapters.delivery_steps import Delivered, Flow, Policies, Thread, TurnOptions
+from letta_adapters.delivery_steps import Delivered, Flow, Thread, TurnOptions
 from letta_adapters.events import TurnEvent
 from letta_adapters.locks import Patience
 from letta_adapters.pending import OnPendingApproval
-from letta_adapters.planner import SystemPolicy, Target
+from letta_adapters.planner import Target
+from letta_adapters.policies import OnDivergence, OnRerun, Policies, SystemPolicy
 from letta_adapters.steps import OnAbandon
+from letta_adapters.transcript import Anchor
 from letta_adapters.wire import ClientSkill, MessageType
 
 __all__ = ["ChatLetta"]
@@ -58,7 +60,8 @@ class ChatLetta(BaseChatModel):
     * **pinned** (`conversation_id="conv-…"`, or `"default"` with `agent_id`): the server's conversation is the truth,
       and what follows the last answer in the transcript is sent.
 
-    `stop` is accepted and ignored: when an answer ends is the agent's matter. So is `tool_choice`: Letta has none.
+    `stop` is accepted and ignored: when an answer ends is the agent's matter. Letta has no `tool_choice`: a framework
+    that forces a call and asks again gets the agent asked once for it by name, then a `NothingToSend`.
 
     Raises:
         ValueError: At construction, when neither an agent nor a conversation is given or an id is malformed; on a
@@ -109,6 +112,29 @@ class ChatLetta(BaseChatModel):
     blocks; `ignore`: left out.
     """
 
+    on_rerun: OnRerun = "attach"
+    """What becomes of a transcript that was answered before: regenerated, or sent again by an old checkpoint.
+
+    `attach`: its answer is given again, and nothing runs twice; `fork`: a fork of the conversation answers anew, every
+    time (followed mode only). Messages are told by their ids; without ids every call is a new one.
+    """
+
+    on_divergence: OnDivergence | None = None
+    """What becomes of a transcript that its conversation does not agree with: edited, rewound, a second branch.
+
+    `fork`: it goes on in a new conversation (followed mode, and the default there); `append`: in the same one, after
+    what is there (the default in pinned mode); `error`: it raises `Divergence`.
+    """
+
+    ephemeral: bool = False
+    """Delete the conversation when the turn has ended and waits for no tool: for one-shot chains in followed mode."""
+
+    anchor_key: SecretStr | None = Field(default_factory=secret_from_env("LETTA_ANCHOR_KEY", default=None))
+    """Signs the anchors of answers, and makes those without its signature count as none; else `LETTA_ANCHOR_KEY`.
+
+    For transcripts that come back from where people can change them: an anchor says which conversation to go on with.
+    """
+
     on_pending_approval: OnPendingApproval = "deny"
     """What becomes of tool calls that the conversation waits for and the transcript does not know of.
 
@@ -151,7 +177,7 @@ class ChatLetta(BaseChatModel):
 
     @model_validator(mode="after")
     def _check_target(self) -> Self:
-        self._target()
+        self._policies().check(pinned=self._target().pinned)
         Settings.resolve(self.base_url, self.api_key)
         return self
 
@@ -159,12 +185,13 @@ class ChatLetta(BaseChatModel):
     def __getstate__(self) -> dict[Any, Any]:
         # A pickle is written to disks and caches. Whoever reads it has the key in the environment or passes it again.
         state = super().__getstate__()
-        return {**state, "__dict__": {**state["__dict__"], "api_key": None}}
+        return {**state, "__dict__": {**state["__dict__"], "api_key": None, "anchor_key": None}}
 
     @override
     def __setstate__(self, state: dict[Any, Any]) -> None:
         super().__setstate__(state)
         self.api_key = secret_from_env("LETTA_API_KEY", default=None)()
+        self.anchor_key = secret_from_env("LETTA_ANCHOR_KEY", default=None)()
 
     @override
     def _generate(
@@ -204,7 +231,8 @@ class ChatLetta(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        model, chunks = self._with(kwargs), Chunks()
+        model = self._with(kwargs)
+        chunks = Chunks(model._begun)
         with closing(deliver(model.client, model._flow(messages, kwargs, run_manager))) as events:
             for event in events:
                 if chunk := model._chunk(chunks, event):
@@ -218,7 +246,8 @@ class ChatLetta(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        model, chunks = self._with(kwargs), Chunks()
+        model = self._with(kwargs)
+        chunks = Chunks(model._begun)
         async with aclosing(adeliver(model.async_client, model._flow(messages, kwargs, run_manager))) as events:
             async for event in events:
                 if chunk := model._chunk(chunks, event):
@@ -293,15 +322,30 @@ class ChatLetta(BaseChatModel):
     ) -> Flow:
         for name in kwargs.keys() - type(self).model_fields.keys() - _FRAMEWORK_KWARGS - {"tools"}:
             _LOG.warning("ChatLetta ignores the argument %r.", name)
+        options = self._options(kwargs.get("tools") or ())
         return delivery(
             from_langchain(messages),
             self._target(),
             server=self.client.base_url,
-            policies=Policies(**{name: getattr(self, name) for name in _POLICIES}),
-            options=self._options(kwargs.get("tools") or ()),
+            policies=self._policies(),
+            options=options,
+            must_call=must_call(kwargs.get("tool_choice"), options.client_tools),
             thread=_thread_of(run_manager),
             patience=Patience(self.busy_timeout),
+            anchor_key=self._signing_key,
         )
+
+    def _policies(self) -> Policies:
+        return Policies(**{name: getattr(self, name) for name in _POLICIES})
+
+    @property
+    def _signing_key(self) -> str | None:
+        return self.anchor_key.get_secret_value() if self.anchor_key is not None else None
+
+    def _begun(self, conversation_id: str, run_id: str | None) -> Anchor:
+        """The anchor of an answer that has only begun."""
+        anchor = Anchor(agent_id=self.agent_id, conversation_id=conversation_id, run_id=run_id)
+        return anchor.signed(self._signing_key) if self._signing_key else anchor
 
     def _connection(self) -> Connection:
         return Connection(**{name: getattr(self, name) for name in _CONNECTION})
@@ -329,7 +373,7 @@ class ChatLetta(BaseChatModel):
         return self.override_model or f"letta/{self.agent_id or self.conversation_id}"
 
     def _result(self, delivered: Delivered) -> ChatResult:
-        message = message_from(delivered, model_name=self._model_name)
+        message = message_from(delivered, self._begun, model_name=self._model_name)
         return ChatResult(generations=[ChatGeneration(message=message)])
 
     def _chunk(self, chunks: Chunks, event: TurnEvent | Delivered) -> ChatGenerationChunk | None:
@@ -348,13 +392,14 @@ def _thread_of(run_manager: BaseRunManager | None) -> Thread | None:
     thread_id, namespace = metadata.get("thread_id"), metadata.get("langgraph_checkpoint_ns")
     if thread_id is None or namespace is None:
         return None
-    return Thread(thread_id=str(thread_id), namespace=str(namespace))
+    step = metadata.get("langgraph_step")
+    return Thread(thread_id=str(thread_id), namespace=str(namespace), step=int(step) if isinstance(step, int) else None)
 
 
 _CONNECTION = ("base_url", "api_key", "timeout", "max_retries", "busy_timeout", "http_client", "http_async_client")
 """Fields of the model that say how the server is called."""
 
-_POLICIES = ("system_messages", "on_pending_approval", "on_abandon")
+_POLICIES = ("system_messages", "on_rerun", "on_divergence", "on_pending_approval", "on_abandon", "ephemeral")
 """Fields of the model that say what becomes of what."""
 
 _OPTIONS = (

@@ -8,7 +8,7 @@ strings and blocks, and the joined chunks have the same `content_blocks`, calls,
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall
@@ -17,7 +17,7 @@ from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.utils.json import parse_partial_json
 from typing_extensions import assert_never
 
-from langchain_letta.messages import ANCHOR_KEY
+from langchain_letta.messages import ANCHOR_KEY, RUN_KEY
 from letta_adapters.delivery_steps import Delivered
 from letta_adapters.events import (
     AnswerStarted,
@@ -36,12 +36,13 @@ from letta_adapters.events import (
     TurnPart,
     TurnStarted,
 )
+from letta_adapters.transcript import Anchor
 from letta_adapters.wire import UsageStatistics
 
-__all__ = ["RUN_KEY", "Chunks", "message_from"]
+__all__ = ["Begun", "Chunks", "message_from"]
 
-RUN_KEY = "letta_run"
-"""Where the conversation, the run and the otids stand in `response_metadata`, from the first chunk on."""
+Begun = Callable[[str, str | None], Anchor]
+"""Makes the anchor of an answer that has only begun, out of its conversation and its run."""
 
 Block = dict[str, Any]
 
@@ -49,9 +50,14 @@ _FINISH_REASONS = {"end_turn": "stop", "requires_approval": "tool_calls", "max_t
 
 
 class Chunks:
-    """Turns the events of one turn into chunks."""
+    """Turns the events of one turn into chunks.
 
-    def __init__(self) -> None:
+    Args:
+        begun: Makes the anchor that a part of the answer is known by, should no more of it be seen.
+    """
+
+    def __init__(self, begun: Begun) -> None:
+        self._begun = begun
         self._plain: int | None = None  # the part whose text goes out as plain strings
         self._any = False
         self._id: str | None = None
@@ -61,7 +67,7 @@ class Chunks:
         """The chunk that tells an event; `None` when it goes out with the next one."""
         match event:
             case TurnStarted():
-                self._started = {RUN_KEY: _run(event)}
+                self._started = {RUN_KEY: _run(self._begun(event.conversation_id, event.run_id), event.otids)}
                 return None
             case AnswerStarted():
                 self._id = event.message_id
@@ -109,7 +115,7 @@ class Chunks:
         return AIMessageChunk(content=[block])
 
 
-def message_from(delivered: Delivered, *, model_name: str) -> AIMessage:
+def message_from(delivered: Delivered, begun: Begun, *, model_name: str) -> AIMessage:
     """The message of a finished turn, the same as its chunks joined."""
     turn = delivered.turn
     tool_calls: list[ToolCall] = []
@@ -128,7 +134,7 @@ def message_from(delivered: Delivered, *, model_name: str) -> AIMessage:
             )
         else:
             tool_calls.append(ToolCall(type="tool_call", id=call.tool_call_id, name=call.name, args=arguments))
-    run = {"conversation_id": turn.conversation_id, "run_id": turn.run_id, "otids": list(turn.otids)}
+    run = _run(begun(turn.conversation_id, turn.run_id), turn.otids)
     return AIMessage(
         content=cast("str | list[str | dict[Any, Any]]", _content(turn)),
         id=_message_id(turn),
@@ -240,8 +246,13 @@ def _unrepairable(arguments: str) -> str:
     return json.dumps(arguments, ensure_ascii=False) if isinstance(mended, dict) else arguments
 
 
-def _run(event: TurnStarted) -> dict[str, Any]:
-    return {"conversation_id": event.conversation_id, "run_id": event.run_id, "otids": list(event.otids)}
+def _run(anchor: Anchor, otids: Sequence[str]) -> dict[str, Any]:
+    return {
+        **anchor.model_dump(
+            mode="json", include={"agent_id", "conversation_id", "run_id", "signature"}, exclude_none=True
+        ),
+        "otids": list(otids),
+    }
 
 
 def _message_id(turn: FinishedTurn) -> str | None:

@@ -26,22 +26,27 @@ from letta_adapters.transcript import (
     HumanEntry,
     SystemEntry,
     ToolEntry,
+    Transcript,
 )
 from letta_adapters.wire import Base64Image, ImageContent, LettaImage, TextContent, UrlImage
 
-__all__ = ["ANCHOR_KEY", "from_langchain"]
+__all__ = ["ANCHOR_KEY", "RUN_KEY", "from_langchain"]
 
 ANCHOR_KEY = "letta"
 """Where an answer's anchor stands in `AIMessage.response_metadata`."""
 
 
-def from_langchain(messages: Sequence[BaseMessage]) -> list[Entry]:
-    """Translate a list of messages.
+RUN_KEY = "letta_run"
+"""Where the first chunk of an answer says which run gives it, in `AIMessageChunk.response_metadata`."""
 
-    Raises:
-        ValueError: A message or a content part is of a kind that Letta cannot take; says which and where.
+
+def from_langchain(messages: Sequence[BaseMessage]) -> Transcript:
+    """Translate a list of messages, each when it is looked at.
+
+    Looking at a message, or at a content part, of a kind that Letta cannot take raises a `ValueError` that says which
+    and where.
     """
-    return [_entry(message, position) for position, message in enumerate(messages)]
+    return Transcript(messages, _entry)
 
 
 def _entry(message: BaseMessage, position: int) -> Entry:
@@ -54,7 +59,8 @@ def _entry(message: BaseMessage, position: int) -> Entry:
             return AssistantEntry(
                 text=_text(message),
                 calls=_calls(message),
-                anchor=Anchor.from_metadata(message.response_metadata.get(ANCHOR_KEY)),
+                anchor=Anchor.from_metadata(message.response_metadata.get(ANCHOR_KEY))
+                or Anchor.from_metadata(message.response_metadata.get(RUN_KEY)),
                 id=message.id,
                 name=message.name,
             )

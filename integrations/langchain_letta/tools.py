@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
@@ -11,7 +11,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from letta_adapters.tools import check_client_tools
 from letta_adapters.wire import ClientTool
 
-__all__ = ["client_tools_from_openai", "openai_tools_from_langchain"]
+__all__ = ["client_tools_from_openai", "must_call", "openai_tools_from_langchain"]
 
 LangChainTool = dict[str, Any] | type | Callable[..., Any] | BaseTool
 
@@ -33,6 +33,20 @@ def openai_tools_from_langchain(tools: Sequence[LangChainTool]) -> list[dict[str
 def client_tools_from_openai(tools: Sequence[dict[str, Any]]) -> tuple[ClientTool, ...]:
     """Convert OpenAI's dicts to what the API takes."""
     return tuple(_client_tool(tool) for tool in tools)
+
+
+def must_call(tool_choice: Any, tools: Sequence[ClientTool]) -> tuple[str, ...]:
+    """The names of the tools one of which a framework wants called: none, any of those offered, or a certain one."""
+    if tool_choice in (None, False, "auto", "none"):
+        return ()
+    names = tuple(tool.name for tool in tools)
+    if tool_choice in (True, "any", "required"):
+        return names
+    wanted: Any = cast("dict[str, Any]", tool_choice) if isinstance(tool_choice, dict) else {"name": tool_choice}
+    wanted = wanted.get("function", wanted)
+    return tuple(
+        name for name in names if isinstance(wanted, dict) and name == cast("dict[str, Any]", wanted).get("name")
+    )
 
 
 def _client_tool(tool: dict[str, Any]) -> ClientTool:

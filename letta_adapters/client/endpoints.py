@@ -44,6 +44,7 @@ __all__ = [
     "retrieve_agent",
     "retrieve_conversation",
     "retrieve_run",
+    "update_conversation",
 ]
 
 T = TypeVar("T")
@@ -253,18 +254,39 @@ def delete_conversation(conversation_id: str) -> Endpoint[None]:
     return _delete(f"/v1/conversations/{check_conversation_id(conversation_id)}")
 
 
-def fork_conversation(conversation_id: str, *, agent_id: str | None = None) -> Endpoint[Conversation]:
-    """Start a conversation that begins with all messages of another one.
+def update_conversation(conversation_id: str, *, summary: str | None = None) -> Endpoint[Conversation]:
+    """Change a conversation.
 
     Args:
-        conversation_id: The conversation to begin with, or `default` with `agent_id`.
+        conversation_id: The conversation.
+        summary: A text that describes it, and that `list` can search for.
+
+    Raises:
+        NotFound: There is none of this id.
+    """
+    path = f"/v1/conversations/{check_conversation_id(conversation_id)}"
+    body = json.dumps({"summary": summary} if summary is not None else {}).encode()
+    request = Request(method="PATCH", path=path, query={}, body=body)
+    return Endpoint(request=request, read=Conversation.model_validate_json, repeatable=True)
+
+
+def fork_conversation(
+    conversation_id: str, *, agent_id: str | None = None, message_id: str | None = None
+) -> Endpoint[Conversation]:
+    """Start a conversation that begins with the messages of another one.
+
+    Args:
+        conversation_id: The conversation to begin with, or `default` with `agent_id`. Forking `default` takes the
+            messages out of its list (measured on 0.16.8).
         agent_id: The agent, for `default`.
+        message_id: The last message to take. A self-hosted server takes all, and its answer does not say so
+            (measured on 0.16.8): compare the last of `in_context_message_ids`, which `retrieve` gives.
 
     Raises:
         NotFound: There is none of this id.
     """
     path = f"/v1/conversations/{check_conversation_id(conversation_id, agent_id)}/fork"
-    return _post(path, Conversation.model_validate_json, query={"agent_id": agent_id})
+    return _post(path, Conversation.model_validate_json, query={"agent_id": agent_id, "message_id": message_id})
 
 
 def cancel_conversation(conversation_id: str, *, agent_id: str | None = None) -> Endpoint[dict[str, str]]:

@@ -178,6 +178,7 @@ class Conversations(_Resource):
     retrieve = _call(endpoints.retrieve_conversation)
     list = _call(endpoints.list_conversations)
     delete = _call(endpoints.delete_conversation)
+    update = _call(endpoints.update_conversation)
     fork = _call(endpoints.fork_conversation)
     cancel = _call(endpoints.cancel_conversation)
 
@@ -228,6 +229,7 @@ class AsyncConversations(_AsyncResource):
     retrieve = _async_call(endpoints.retrieve_conversation)
     list = _async_call(endpoints.list_conversations)
     delete = _async_call(endpoints.delete_conversation)
+    update = _async_call(endpoints.update_conversation)
     fork = _async_call(endpoints.fork_conversation)
     cancel = _async_call(endpoints.cancel_conversation)
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
-from letta_adapters.client.endpoints import Endpoint
-from letta_adapters.creation import marked_conversation
+from letta_adapters.client.endpoints import Endpoint, create_conversation
+from letta_adapters.creation import Marks, marked_conversation
 from letta_adapters.delivery import delivery
 from letta_adapters.delivery_steps import Thread
 from letta_adapters.errors import NotFound
 from letta_adapters.memory import TurnMemory
-from letta_adapters.planner import Target
+from letta_adapters.planner import Into, Target
 from letta_adapters.transcript import Entry, HumanEntry
 from letta_adapters.wire import Conversation
 
 FOLLOWED = Target(agent_id="agent-1")
 ASKED: list[Entry] = [HumanEntry(content="hello", id="h-1")]
+MARKS = Marks(request="mark-1", said="mark-2")
 THREAD = Thread(thread_id="thread-1", namespace="model:task-1")
 
 
@@ -34,20 +36,27 @@ def asked(step: object) -> tuple[str, str]:
     return step.request.method, step.request.path
 
 
+def search() -> Generator[Endpoint[Any], Any, Into]:
+    def make() -> Generator[Endpoint[Any], Any, Conversation]:
+        return (yield create_conversation(agent_id="agent-1", summary=MARKS.summary))
+
+    return marked_conversation("agent-1", MARKS, make())
+
+
 def end_of(flow: Any, answer: object) -> str:
     with pytest.raises(StopIteration) as stopped:
         flow.send(answer)
-    return stopped.value.value
+    return stopped.value.value.conversation_id
 
 
 def test_a_conversation_that_is_there_is_taken() -> None:
-    flow = marked_conversation("agent-1", "mark")
+    flow = search()
     assert asked(next(flow)) == ("GET", "/v1/conversations/")
     assert end_of(flow, [NEWER, OLDER]) == "conv-1"
 
 
 def test_one_that_is_made_is_looked_for_again() -> None:
-    flow = marked_conversation("agent-1", "mark")
+    flow = search()
     next(flow)
     assert asked(flow.send([])) == ("POST", "/v1/conversations/")
     assert asked(flow.send(OLDER)) == ("GET", "/v1/conversations/")
@@ -56,18 +65,18 @@ def test_one_that_is_made_is_looked_for_again() -> None:
 
 @pytest.mark.parametrize("trouble", [None, NotFound("gone", status=404)], ids=["deleted", "gone"])
 def test_of_two_that_were_made_at_once_the_older_wins_and_the_other_is_deleted(trouble: NotFound | None) -> None:
-    flow = marked_conversation("agent-1", "mark")
+    flow = search()
     next(flow)
     flow.send([])
     flow.send(NEWER)
     assert asked(flow.send([NEWER, OLDER])) == ("DELETE", "/v1/conversations/conv-2")
     with pytest.raises(StopIteration) as stopped:
         flow.throw(trouble) if trouble else flow.send(None)
-    assert stopped.value.value == "conv-1"
+    assert stopped.value.value == Into(conversation_id="conv-1")
 
 
 def test_one_that_is_not_listed_yet_is_kept() -> None:
-    flow = marked_conversation("agent-1", "mark")
+    flow = search()
     next(flow)
     flow.send([])
     flow.send(NEWER)

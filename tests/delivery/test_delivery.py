@@ -10,12 +10,13 @@ import pytest
 from letta_adapters.client.endpoints import Endpoint
 from letta_adapters.client.turns import PreparedTurn
 from letta_adapters.delivery import delivery
-from letta_adapters.delivery_steps import Claim, Delivered, Flow, Pause, Policies, TurnOptions, TurnOutcome
+from letta_adapters.delivery_steps import Claim, Delivered, Flow, Pause, TurnOptions, TurnOutcome
 from letta_adapters.errors import ConnectFailed, ConversationBusy, NotFound, ProtocolError, TurnFailed, TurnInterrupted
 from letta_adapters.events import FinishedTurn, Text
 from letta_adapters.locks import Patience
 from letta_adapters.memory import TurnMemory
-from letta_adapters.planner import SystemPolicy, Target
+from letta_adapters.planner import Target
+from letta_adapters.policies import Policies, SystemPolicy
 from letta_adapters.transcript import Entry, HumanEntry, SystemEntry
 from letta_adapters.wire import Conversation, Run, SystemMessage, UserMessage
 from tests.core.play import CLOCK, Clock
@@ -31,6 +32,9 @@ ANSWER = FinishedTurn(
     parts=(Text(index=0, text="hi"),),
     stop_reason="end_turn",
 )
+
+PROMPT = SystemMessage(id="message-p", content="You are an agent.")
+"""What every conversation begins with."""
 
 
 def begin(
@@ -289,8 +293,11 @@ def test_asking_again_after_a_lost_turn_attaches_to_it_in_the_same_conversation(
     first = flow.send(Conversation(id="conv-2", agent_id="agent-1"))
     with pytest.raises(TurnInterrupted):
         flow.send(interrupted())
-    again = next(begin(NAMELESS, FOLLOWED, memory=memory))
-    assert (sent(again).conversation_id, otids(again)) == ("conv-2", otids(first))
+    again = begin(NAMELESS, FOLLOWED, memory=memory)
+    assert isinstance(next(again), Claim)
+    assert asked(next(again)) == ("GET", "/v1/conversations/conv-2/messages")
+    turn = again.send([PROMPT])  # it may still be in flight, and shows no row
+    assert (sent(turn).conversation_id, otids(turn)) == ("conv-2", otids(first))
 
 
 def test_only_one_caller_takes_up_a_lost_turn() -> None:

@@ -148,6 +148,7 @@ def test_an_answer_tells_where_it_stands(model: ChatLetta, agent_id: str, reader
     answer = model.invoke("hello")
     (asked, answered) = reader.rows(conversation_of(answer))
     assert answer.response_metadata["letta_run"] == {
+        "agent_id": agent_id,
         "conversation_id": conversation_of(answer),
         "run_id": asked["run_id"],
         "otids": [asked["otid"]],
@@ -161,6 +162,7 @@ def test_an_answer_tells_where_it_stands(model: ChatLetta, agent_id: str, reader
         "stop_reason": "end_turn",
         "pending": [],
         "system_hash": None,
+        "transcript_length": 1,
         "step_count": 1,
         "context_tokens": 120,
     }

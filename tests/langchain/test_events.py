@@ -25,7 +25,7 @@ from letta_adapters.events import (
     TurnPart,
     TurnStarted,
 )
-from letta_adapters.transcript import anchor_of
+from letta_adapters.transcript import Anchor, anchor_of
 from letta_adapters.wire import Unknown, UsageStatistics
 from tests.langchain.support import fold
 
@@ -43,6 +43,10 @@ SERVER_CALL = ServerToolCall(index=1, tool_call_id="call_s", name="search", argu
 SERVER_RESULT = ServerToolResult(index=2, tool_call_id="call_s", content="green", status="success")
 PENDING = PendingCall(index=1, tool_call_id="call_1", name="add", arguments='{"a": 1}')
 NOTICE = Notice(index=1, message=Unknown(raw={"message_type": "weather_message", "id": "message-9"}))
+
+
+def begun(conversation_id: str, run_id: str | None) -> Anchor:
+    return Anchor(conversation_id=conversation_id, run_id=run_id)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,14 +186,14 @@ def delivered(parts: list[TurnPart], **fields: Any) -> Delivered:
 
 
 def chunks_of(events: list[TurnDelta], end: Delivered) -> list[AIMessageChunk]:
-    chunks = Chunks()
+    chunks = Chunks(begun)
     told = [chunks.from_event(event) for event in (STARTED, *events)]
     return [chunk for chunk in (*told, chunks.last(end, model_name="letta/agent-1")) if chunk is not None]
 
 
 @each_case
 def test_a_turn_is_one_message(case: Case) -> None:
-    message = message_from(delivered(case.parts), model_name="letta/agent-1")
+    message = message_from(delivered(case.parts), begun, model_name="letta/agent-1")
     if isinstance(case.content, str):
         assert message.content == case.content
     else:
@@ -200,7 +204,7 @@ def test_a_turn_is_one_message(case: Case) -> None:
 @each_case
 def test_joined_chunks_are_the_message(case: Case) -> None:
     end = delivered(case.parts)
-    message, joined = message_from(end, model_name="letta/agent-1"), fold(chunks_of(case.events, end))
+    message, joined = message_from(end, begun, model_name="letta/agent-1"), fold(chunks_of(case.events, end))
     for name in ("content_blocks", "tool_calls", "invalid_tool_calls", "usage_metadata", "response_metadata", "id"):
         assert getattr(joined, name) == getattr(message, name)
 
@@ -219,7 +223,7 @@ def test_no_two_blocks_or_calls_of_a_turn_share_an_index(case: Case) -> None:
 
 
 def test_metadata_tells_where_the_turn_stands() -> None:
-    message = message_from(delivered([Text(index=0, text="hi")]), model_name="letta/agent-1")
+    message = message_from(delivered([Text(index=0, text="hi")]), begun, model_name="letta/agent-1")
     assert message.response_metadata == {
         "letta_run": {"conversation_id": "conv-1", "run_id": "run-1", "otids": ["otid-1"]},
         "model_provider": "letta",
@@ -234,6 +238,7 @@ def test_metadata_tells_where_the_turn_stands() -> None:
             "stop_reason": "end_turn",
             "pending": [],
             "system_hash": "abc",
+            "transcript_length": None,
             "step_count": 2,
             "context_tokens": 90,
         },
@@ -258,12 +263,12 @@ def test_metadata_tells_where_the_turn_stands() -> None:
     ],
 )
 def test_a_stop_reason_is_told_as_others_tell_it(stop_reason: str, expected: str) -> None:
-    message = message_from(delivered([], stop_reason=stop_reason), model_name="m")
+    message = message_from(delivered([], stop_reason=stop_reason), begun, model_name="m")
     assert message.response_metadata["finish_reason"] == expected
 
 
 def test_a_turn_without_usage_has_none() -> None:
-    message = message_from(delivered([], usage=None), model_name="m")
+    message = message_from(delivered([], usage=None), begun, model_name="m")
     assert message.usage_metadata is None
     assert "step_count" not in message.response_metadata["letta"]
 
@@ -285,7 +290,7 @@ def test_an_empty_turn_tells_everything_in_one_chunk() -> None:
 def test_arguments_that_are_no_json_object_are_an_invalid_call(arguments: str) -> None:
     call = PendingCall(index=0, tool_call_id="call_1", name="add", arguments=arguments)
     end = delivered([call])
-    answers: list[AIMessage] = [message_from(end, model_name="m"), fold(chunks_of([call], end))]
+    answers: list[AIMessage] = [message_from(end, begun, model_name="m"), fold(chunks_of([call], end))]
     for answer in answers:
         assert answer.tool_calls == []
         assert [(c["id"], c["name"]) for c in answer.invalid_tool_calls] == [("call_1", "add")]

@@ -115,7 +115,7 @@ ENTRIES: dict[str, tuple[BaseMessage, Entry]] = {
 
 @pytest.mark.parametrize(("message", "entry"), ENTRIES.values(), ids=ENTRIES.keys())
 def test_a_message_becomes_an_entry(message: BaseMessage, entry: Entry) -> None:
-    assert from_langchain([message]) == [entry]
+    assert list(from_langchain([message])) == [entry]
 
 
 PNG = ImageContent(source=Base64Image(media_type="image/png", data="AAAA"))
@@ -143,26 +143,26 @@ PARTS: dict[str, tuple[dict[str, Any], TextContent | ImageContent]] = {
 
 @pytest.mark.parametrize(("part", "expected"), PARTS.values(), ids=PARTS.keys())
 def test_a_part_becomes_a_part(part: dict[str, Any], expected: TextContent | ImageContent) -> None:
-    assert from_langchain([HumanMessage([cast("Any", part)])]) == [HumanEntry(content=(expected,))]
+    assert list(from_langchain([HumanMessage([cast("Any", part)])])) == [HumanEntry(content=(expected,))]
 
 
 def test_a_part_that_is_refused_is_named_with_its_place() -> None:
     audio = {"type": "audio", "base64": "AAAA", "mime_type": "audio/wav"}
     message = HumanMessage(content=[{"type": "text", "text": "hear"}, cast("Any", audio)])
     with pytest.raises(ValueError, match=r"part 1 of message 2 \(human\) is of type 'audio'"):
-        from_langchain([HumanMessage("one"), AIMessage("two"), message])
+        list(from_langchain([HumanMessage("one"), AIMessage("two"), message]))
 
 
 def test_a_part_of_a_result_that_is_refused_is_named_with_its_place() -> None:
     part = cast("Any", {"type": "file", "base64": "AAAA", "mime_type": "application/pdf"})
     with pytest.raises(ValueError, match=r"part 0 of message 0 \(tool\) is of type 'file'"):
-        from_langchain([ToolMessage([part], tool_call_id="call_1")])
+        list(from_langchain([ToolMessage([part], tool_call_id="call_1")]))
 
 
 def test_a_picture_in_a_system_message_is_refused() -> None:
     part = cast("Any", {"type": "image", "base64": "AAAA", "mime_type": "image/png"})
     with pytest.raises(ValueError, match=r"message 0 \(system\)"):
-        from_langchain([SystemMessage([part])])
+        list(from_langchain([SystemMessage([part])]))
 
 
 def test_an_anchor_survives_its_metadata() -> None:

@@ -10,6 +10,12 @@ from benchmarks.timing import fastest
 from langchain_letta.events import Chunks
 from letta_adapters.assembly import Assembly
 from letta_adapters.run_stream import RunStream
+from letta_adapters.transcript import Anchor
+
+
+def begun(conversation_id: str, run_id: str | None) -> Anchor:
+    return Anchor(conversation_id=conversation_id, run_id=run_id)
+
 
 AT_MOST = 8.0
 """Between linear and quadratic, far from both: the table of `make bench` holds the tighter budget."""
@@ -17,7 +23,7 @@ AT_MOST = 8.0
 
 def told(events: list[bytes]) -> None:
     """Bytes to LangChain's chunks, as a stream goes."""
-    assembly, chunks = Assembly(), Chunks()
+    assembly, chunks = Assembly(), Chunks(begun)
     stream = RunStream(assembly, conversation_id="conv-1")
     for event in events:
         stream.feed(event)

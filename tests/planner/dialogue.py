@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from letta_adapters.alignment import Seen
+from letta_adapters.matching import Row
 from letta_adapters.planner import Plan, Target
 from letta_adapters.transcript import Anchor, AssistantEntry, Call, HumanEntry, PendingRef, SystemEntry, ToolEntry
-from letta_adapters.wire import ApprovalCreate, ApprovalReturn, InputMessage, MessageCreate, ToolReturn
+from letta_adapters.wire import (
+    ApprovalCreate,
+    ApprovalRequestMessage,
+    ApprovalReturn,
+    InputMessage,
+    MessageCreate,
+    SystemMessage,
+    ToolCall,
+    ToolReturn,
+)
 
 AGENT = "agent-1"
 FOLLOWED = Target(agent_id=AGENT)
@@ -78,3 +89,17 @@ def _answer(answer: ToolReturn | ApprovalReturn) -> tuple[str, object]:
 
 def otids(messages: list[InputMessage]) -> list[str]:
     return [message.otid or "" for message in messages]
+
+
+def newest(*rows: Row) -> Seen:
+    """The newest rows of a conversation."""
+    return Seen(rows=rows, anchored=False)
+
+
+def told(text: str) -> SystemMessage:
+    return SystemMessage(id="message-s", content=text, run_id="run-s", otid="otid-s")
+
+
+def waiting(*call_ids: str) -> ApprovalRequestMessage:
+    calls = [ToolCall(name="add", arguments="{}", tool_call_id=call_id) for call_id in call_ids]
+    return ApprovalRequestMessage(id="message-w", tool_call=calls[0], tool_calls=calls, run_id="run-w")

@@ -6,7 +6,8 @@ import logging
 
 import pytest
 
-from letta_adapters.planner import Held, Target, plan
+from letta_adapters.planner import Target, plan
+from letta_adapters.policies import Policies
 from letta_adapters.transcript import Content, HumanEntry
 from letta_adapters.wire import Base64Image, ImageContent, TextContent
 from tests.planner.dialogue import (
@@ -16,10 +17,13 @@ from tests.planner.dialogue import (
     anchor,
     foreign,
     human,
+    newest,
     ours,
     result,
     sent,
     system,
+    told,
+    waiting,
 )
 
 # Rule 1: anchor and tail.
@@ -111,14 +115,14 @@ def test_the_result_of_a_call_that_the_server_did_not_keep_is_dropped_with_a_war
 
 def test_pinned_without_an_anchor_it_asks_which_calls_wait_before_it_takes_a_result_for_an_answer() -> None:
     transcript = [human("a"), foreign("", "call-1"), result("call-1")]
-    assert plan(transcript, PINNED).needs_held
-    assert sent(plan(transcript, PINNED, held=Held(pending=("call-1",)))) == [("approval", [("call-1", "3")])]
-    assert sent(plan(transcript, PINNED, held=Held())) == [("user", "[The tool look answered: 3]")]
+    assert plan(transcript, PINNED).reads == "newest"
+    assert sent(plan(transcript, PINNED, seen=newest(waiting("call-1")))) == [("approval", [("call-1", "3")])]
+    assert sent(plan(transcript, PINNED, seen=newest())) == [("user", "[The tool look answered: 3]")]
 
 
 def test_a_waiting_call_that_the_transcript_does_not_know_is_left_alone() -> None:
     transcript = [system("be kind"), human("a")]
-    made = plan(transcript, PINNED, held=Held(system_texts=frozenset({"be kind"}), pending=("call-9",)))
+    made = plan(transcript, PINNED, seen=newest(told("be kind"), waiting("call-9")))
     assert sent(made) == [("user", "a")]
 
 
@@ -167,14 +171,14 @@ def test_a_foreign_turn_that_ends_the_transcript_is_told_as_the_users_text() -> 
 def test_the_leading_system_messages_are_sent_once_as_one() -> None:
     first = plan([system("be kind"), system("be short"), human("a")], FOLLOWED)
     assert sent(first) == [("system", "be kind\n\nbe short"), ("user", "a")]
-    told = anchor(system_hash=first.system_hash)
-    later = plan([system("be kind"), system("be short"), human("a"), ours("b", where=told), human("c")], FOLLOWED)
+    heard = anchor(system_hash=first.system_hash)
+    later = plan([system("be kind"), system("be short"), human("a"), ours("b", where=heard), human("c")], FOLLOWED)
     assert sent(later) == [("user", "c")]
 
 
 def test_a_changed_system_text_is_sent_again_before_the_new_message() -> None:
-    told = anchor(system_hash=plan([system("be kind"), human("a")], FOLLOWED).system_hash)
-    made = plan([system("be brief"), human("a"), ours("b", where=told), human("c")], FOLLOWED)
+    heard = anchor(system_hash=plan([system("be kind"), human("a")], FOLLOWED).system_hash)
+    made = plan([system("be brief"), human("a"), ours("b", where=heard), human("c")], FOLLOWED)
     assert sent(made) == [("system", "be brief"), ("user", "c")]
 
 
@@ -190,23 +194,23 @@ def test_a_system_message_in_the_tail_is_sent_where_it_stands() -> None:
 
 def test_pinned_without_an_anchor_asks_what_the_conversation_holds_before_it_sends_a_system_text() -> None:
     transcript = [system("be kind"), human("a")]
-    assert plan(transcript, PINNED).needs_held
-    assert sent(plan(transcript, PINNED, held=Held(system_texts=frozenset({"other"})))) == [
+    assert plan(transcript, PINNED).reads == "newest"
+    assert sent(plan(transcript, PINNED, seen=newest(told("other")))) == [
         ("system", "be kind"),
         ("user", "a"),
     ]
-    assert sent(plan(transcript, PINNED, held=Held(system_texts=frozenset({"be kind"})))) == [("user", "a")]
+    assert sent(plan(transcript, PINNED, seen=newest(told("be kind")))) == [("user", "a")]
 
 
 def test_the_override_policy_sends_every_system_text_as_override_and_none_as_a_message() -> None:
     transcript = [system("be kind"), human("a"), ours("b"), system("be brief"), human("c")]
-    made = plan(transcript, FOLLOWED, system_policy="override")
+    made = plan(transcript, FOLLOWED, policies=Policies(system_messages="override"))
     assert made.override_system == "be kind\n\nbe brief"
     assert sent(made) == [("user", "c")]
 
 
 def test_the_ignore_policy_sends_no_system_text_at_all() -> None:
-    made = plan([system("be kind"), human("a")], FOLLOWED, system_policy="ignore")
+    made = plan([system("be kind"), human("a")], FOLLOWED, policies=Policies(system_messages="ignore"))
     assert (made.override_system, sent(made)) == (None, [("user", "a")])
 
 

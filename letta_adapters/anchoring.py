@@ -1,0 +1,142 @@
+"""Where a transcript stands: its anchor and what is new since then (rule 1 of the planner). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from letta_adapters.transcript import Anchor, AssistantEntry, Entry, SystemEntry
+
+__all__ = ["Position", "Tail", "Target", "position_of", "without_anchors"]
+
+Tail = Sequence[tuple[int, Entry]]
+"""What is new, each with its position: 0 is the first message after the anchor."""
+
+_FIRST_INSERTED = -2
+"""Position of the last message that came in before the anchor; -1 is the leading system text's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Where a transcript goes.
+
+    Args:
+        agent_id: The agent; needed in followed mode and for `default`.
+        conversation_id: The conversation in pinned mode, `None` in followed mode.
+    """
+
+    agent_id: str | None
+    conversation_id: str | None = None
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the conversation is given."""
+        return self.conversation_id is not None
+
+    def holds(self, anchor: Anchor) -> bool:
+        """Whether an anchor lies in this conversation (pinned) or with this agent (followed)."""
+        if self.pinned and self.conversation_id != "default":
+            return anchor.conversation_id == self.conversation_id
+        if anchor.agent_id != self.agent_id:
+            return False
+        return not self.pinned or anchor.conversation_id == "default"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """A transcript, cut where the conversation stands.
+
+    Args:
+        leading: The system messages that it begins with.
+        answered: The last answer that the conversation has, with or without an anchor.
+        anchor: That answer's anchor.
+        inserted: What came in before the anchor after it was given: another branch's turns, where two were joined.
+        tail: What follows the anchor.
+        start: Where in the transcript the tail begins.
+        length: How many messages the transcript has after its leading system messages.
+    """
+
+    leading: Sequence[Entry]
+    answered: AssistantEntry | None
+    anchor: Anchor | None
+    inserted: Tail
+    tail: Tail
+    start: int
+    length: int
+
+
+def position_of(transcript: Sequence[Entry], target: Target, *, afresh: bool = False) -> Position:
+    """Find the last answer of this agent (pinned: of this conversation); what follows it is new.
+
+    Answers of others are no boundary. Without an anchor everything is new (followed), or what follows the last answer
+    that is nobody else's (pinned).
+
+    Args:
+        transcript: The whole dialogue.
+        target: Where it goes.
+        afresh: Whether all of it is told to a conversation that is new, whatever the anchors say.
+    """
+    leading = _leading_system(transcript)
+    index = None if afresh else _last(transcript, lambda anchor: anchor is not None and target.holds(anchor))
+    boundary = index
+    if boundary is None and target.pinned and not afresh:
+        boundary = _last(transcript, lambda anchor: anchor is None)
+    answered = transcript[boundary] if boundary is not None else None
+    start = max(boundary + 1 if boundary is not None else 0, leading)
+    return Position(
+        leading=transcript[:leading],
+        answered=answered if isinstance(answered, AssistantEntry) else None,
+        anchor=answered.anchor if isinstance(answered, AssistantEntry) and index is not None else None,
+        inserted=_inserted(transcript, leading, index, target) if index is not None else (),
+        tail=list(enumerate(transcript[start:])),
+        start=start,
+        length=len(transcript) - leading,
+    )
+
+
+def without_anchors(transcript: Sequence[Entry], unwanted: Callable[[Anchor], bool]) -> list[Entry]:
+    """The transcript without certain anchors: their answers are then told like anybody's."""
+    return [
+        replace(entry, anchor=None)
+        if isinstance(entry, AssistantEntry) and entry.anchor is not None and unwanted(entry.anchor)
+        else entry
+        for entry in transcript
+    ]
+
+
+def _last(transcript: Sequence[Entry], fits: Callable[[Anchor | None], bool]) -> int | None:
+    for index in range(len(transcript) - 1, -1, -1):
+        entry = transcript[index]
+        if isinstance(entry, AssistantEntry) and fits(entry.anchor):
+            return index
+    return None
+
+
+def _leading_system(transcript: Sequence[Entry]) -> int:
+    """How many messages the leading run of system messages has."""
+    count = 0
+    while count < len(transcript) and isinstance(transcript[count], SystemEntry):
+        count += 1
+    return count
+
+
+def _inserted(transcript: Sequence[Entry], leading: int, index: int, target: Target) -> Tail:
+    """What stands before an anchor and did not when it was given, as far as numbers can tell.
+
+    Branches that are joined come one after the other, so the strangers stand before all that the anchor's own
+    conversation said last.
+    """
+    entry = transcript[index]
+    anchor = entry.anchor if isinstance(entry, AssistantEntry) else None
+    if anchor is None or anchor.transcript_length is None:
+        return ()
+    count = index - leading - anchor.transcript_length
+    if count <= 0:
+        return ()
+    end = _last(transcript[:index], lambda other: not _same_place(other, anchor, target))
+    strangers = transcript[leading : end + 1][-count:] if end is not None else ()
+    return [(_FIRST_INSERTED - len(strangers) + 1 + number, one) for number, one in enumerate(strangers)]
+
+
+def _same_place(other: Anchor | None, anchor: Anchor, target: Target) -> bool:
+    return other is not None and target.holds(other) and other.conversation_id == anchor.conversation_id

@@ -1,0 +1,74 @@
+"""What a delivery was given: a transcript, where it goes, and what was decided about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from letta_adapters.anchoring import Target, without_anchors
+from letta_adapters.delivery_steps import Thread, TurnOptions
+from letta_adapters.locks import Patience
+from letta_adapters.memory import TurnMemory
+from letta_adapters.planner import Into, Plan, Seen, plan
+from letta_adapters.policies import Policies
+from letta_adapters.transcript import Entry, ToolEntry
+
+__all__ = ["Job"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One call.
+
+    Args:
+        transcript: The whole dialogue.
+        target: Where it goes.
+        server: The server's address; what is remembered of one says nothing of another.
+        policies: What is decided by whoever sends.
+        options: How the turn is to be run.
+        must_call: Names of the tools one of which the framework wants called.
+        thread: Where in a program it is sent.
+        patience: How long to wait for other turns of the conversation.
+        memory: What this process remembers of turns that went wrong.
+    """
+
+    transcript: Sequence[Entry]
+    target: Target
+    server: str
+    policies: Policies
+    options: TurnOptions
+    must_call: Sequence[str]
+    thread: Thread | None
+    patience: Patience
+    memory: TurnMemory
+
+    def plan(self, *, seen: Seen | None = None, settle: Sequence[str] = (), into: Into | None = None) -> Plan:
+        """Plan it with what is known."""
+        return plan(
+            self.transcript,
+            self.target,
+            policies=self.policies,
+            must_call=self.must_call,
+            seen=seen,
+            settle=settle,
+            into=into,
+        )
+
+    def upto(self, end: int) -> Job:
+        """The same call as it would have been with the first `end` messages."""
+        return replace(self, transcript=self.transcript[:end])
+
+    def without_conversation(self, conversation_id: str) -> Job:
+        """The same call, as if no answer had come from a conversation."""
+        there = without_anchors(self.transcript, lambda anchor: anchor.conversation_id == conversation_id)
+        return replace(self, transcript=there)
+
+    @property
+    def results(self) -> set[str]:
+        """Ids of the calls that the transcript has results for."""
+        return {entry.tool_call_id for entry in self.transcript if isinstance(entry, ToolEntry)}
+
+    @property
+    def bound(self) -> set[str]:
+        """Names of the tools that this call offers."""
+        return {tool.name for tool in self.options.client_tools}

@@ -1,0 +1,198 @@
+"""Reading what a plan has to know before it is sent (rules 1, 5 and 8 of the planner). Generators without I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+from letta_adapters.alignment import Seen, behind, is_compiled_prompt
+from letta_adapters.anchoring import without_anchors
+from letta_adapters.client.endpoints import (
+    Endpoint,
+    list_messages,
+    list_run_messages,
+    retrieve_conversation,
+    retrieve_run,
+)
+from letta_adapters.delivery_steps import Claim, Pause
+from letta_adapters.errors import ConversationBusy, NotFound
+from letta_adapters.job import Job
+from letta_adapters.matching import Row
+from letta_adapters.planner import Into, Plan
+from letta_adapters.retry import busy_delay
+from letta_adapters.transcript import Anchor, AssistantEntry, PendingRef
+from letta_adapters.waiting import newest_first, waiting_calls
+from letta_adapters.wire import Conversation, KnownMessage, Run, Unknown
+
+__all__ = ["ROWS_READ", "Gone", "look", "newest_rows", "with_ends_of_runs"]
+
+ROWS_READ = 100
+"""Rows that are read at once: the first after an anchor, or a conversation's newest."""
+
+_MAX_PAGES = 50
+
+_APPEARS = 5.0
+"""Seconds after which a run that is not on record is none; a server has it on record 0.2 to 2.2 s late (measured)."""
+
+Reading = Generator[Endpoint[Any] | Claim | Pause, Any, Plan]
+
+
+class Gone(Exception):
+    """A conversation, or the anchor in it, is not there any more. Internal.
+
+    Args:
+        conversation_id: The conversation.
+        error: What a caller is told who cannot do without it.
+    """
+
+    def __init__(self, conversation_id: str, error: NotFound) -> None:
+        super().__init__(conversation_id)
+        self.conversation_id = conversation_id
+        self.error = error
+
+
+def look(job: Job, made: Plan, *, into: Into | None, nonce: str) -> Reading:
+    """Read the conversation, keeping other turns away, and plan again with what it holds.
+
+    Raises:
+        Gone: The conversation is not there any more, or its anchor is not.
+    """
+    conversation_id = made.conversation_id or ""
+    yield Claim(conversation_id=conversation_id, agent_id=job.target.agent_id, patience=job.patience)
+    if made.reads == "newest":
+        rows = yield from newest_rows(job, conversation_id)
+        return job.plan(seen=Seen(rows=rows, anchored=False, nonce=nonce), into=into)
+    rows, planned = yield from _look_on(job, made, into, nonce)
+    if not planned.forks:
+        return planned
+    if planned.stored_run_id is not None:  # asked to answer anew, but of a turn that is still under way
+        run: Run = yield retrieve_run(planned.stored_run_id)
+        return replace(planned, forks=False) if run.in_flight else planned
+    return (yield from _look_closer(job, made, into, nonce, rows))
+
+
+def newest_rows(job: Job, conversation_id: str) -> Generator[Endpoint[Any], Any, list[KnownMessage]]:
+    """The newest rows of a conversation, oldest first."""
+    listed: Sequence[Row] = yield list_messages(
+        conversation_id, agent_id=job.target.agent_id, order="desc", limit=ROWS_READ
+    )
+    return newest_first(listed)[::-1]
+
+
+def _look_on(
+    job: Job, made: Plan, into: Into | None, nonce: str
+) -> Generator[Endpoint[Any], Any, tuple[list[Row], Plan]]:
+    """Read on from the anchor until the rows tell what to do, which the first page nearly always does."""
+    conversation_id = made.conversation_id or ""
+    rows: list[Row] = []
+    after = made.anchor_message_id
+    planned = made
+    for _ in range(_MAX_PAGES):
+        page: Sequence[Row] = yield list_messages(
+            conversation_id, agent_id=job.target.agent_id, after=after, order="asc", limit=ROWS_READ
+        )
+        if not rows and _shows_that_something_is_gone(made, page):
+            raise Gone(conversation_id, _gone(made))
+        rows.extend(page)
+        planned = job.plan(seen=Seen(rows=rows, anchored=True, nonce=nonce), into=into)
+        known = [row.id for row in page if not isinstance(row, Unknown)]
+        if planned.forks or planned.stored_run_id is not None or len(page) < ROWS_READ or not known:
+            break
+        after = known[-1]
+    return rows, planned
+
+
+def _shows_that_something_is_gone(made: Plan, page: Sequence[Row]) -> bool:
+    """An unknown cursor gives the oldest rows, and a deleted conversation none at all (measured)."""
+    if made.anchor_message_id is None:
+        return not page
+    return bool(page) and is_compiled_prompt(page[0])
+
+
+def _gone(made: Plan) -> NotFound:
+    lost = f"message {made.anchor_message_id}, after which the transcript goes on," if made.anchor_message_id else "it"
+    return NotFound(
+        f"The conversation is not there any more, or {lost} is not.",
+        status=404,
+        hint="Start without `conversation_id`, or with a transcript that it knows.",
+        conversation_id=made.conversation_id,
+    )
+
+
+def _look_closer(
+    job: Job, made: Plan, into: Into | None, nonce: str, rows: list[Row]
+) -> Generator[Endpoint[Any], Any, Plan]:
+    """Before a conversation is left: after a compaction a list shows old rows as new ones (measured)."""
+    conversation_id, anchor_id = made.conversation_id or "", made.anchor_message_id
+    if conversation_id == "default" or anchor_id is None:
+        return job.plan(seen=Seen(rows=rows, anchored=True, nonce=nonce), into=into)
+    conversation: Conversation = yield retrieve_conversation(conversation_id)
+    context = conversation.in_context_message_ids
+    listed = {row.id for row in rows if not isinstance(row, Unknown)}
+    start = context.index(anchor_id) + 1 if anchor_id in context else 0
+    if set(context[start:]) - listed:
+        rows = [*rows, *(row for row in (yield from newest_rows(job, conversation_id)) if row.id not in listed)]
+    return job.plan(seen=Seen(rows=behind(anchor_id, context, rows), anchored=True, nonce=nonce), into=into)
+
+
+# Answers whose end was not seen.
+
+
+def with_ends_of_runs(job: Job) -> Generator[Endpoint[Any] | Pause, Any, Job]:
+    """The call, once its last answer, which may be part of one, is known to its end.
+
+    Raises:
+        ConversationBusy: The run did not end in time.
+    """
+    while (made := job.plan()).reads == "run":
+        assert made.run_id is not None, "a part of an answer names its run"
+        rows = yield from _rows_of_run(job, made.run_id)
+        job = replace(job, transcript=_with_end(job, made.run_id, rows))
+    return job
+
+
+def _rows_of_run(job: Job, run_id: str) -> Generator[Endpoint[Any] | Pause, Any, list[KnownMessage]]:
+    """What a run stored, newest first, once it is over; nothing, if there is no such run."""
+    waited = 0.0
+    for tries in count():
+        try:
+            run: Run = yield retrieve_run(run_id)
+        except NotFound:
+            if waited >= _APPEARS:
+                return []
+        else:
+            if not run.in_flight:
+                break
+            if job.patience.left() <= 0:
+                raise ConversationBusy(
+                    "The turn whose answer is begun in the transcript has not ended yet.",
+                    status=409,
+                    hint="Wait for it, or raise `busy_timeout`.",
+                    run_id=run_id,
+                )
+        delay = busy_delay(tries)
+        waited += delay
+        yield Pause(seconds=delay)
+    listed: Sequence[Row] = yield list_run_messages(run_id, order="desc", limit=ROWS_READ)
+    return newest_first(listed)
+
+
+def _with_end(job: Job, run_id: str, rows: Sequence[KnownMessage]) -> Sequence[Any]:
+    """The transcript with the anchor that the answer would have had; with none, where nothing of it was stored."""
+    if not rows:
+        return without_anchors(job.transcript, lambda anchor: anchor.run_id == run_id)
+    ids = tuple(dict.fromkeys(row.id for row in reversed(rows)))
+    pending = tuple(
+        PendingRef(tool_call_id=call.tool_call_id or "", name=call.name or "") for call in waiting_calls(rows)
+    )
+    end = {"message_id": ids[-1], "message_ids": ids, "pending": pending}
+
+    def ended(anchor: Anchor | None) -> Anchor | None:
+        return anchor.model_copy(update=end) if anchor is not None and anchor.run_id == run_id else anchor
+
+    return [
+        replace(entry, anchor=ended(entry.anchor)) if isinstance(entry, AssistantEntry) else entry
+        for entry in job.transcript
+    ]

@@ -1,0 +1,169 @@
+"""Sending what was planned: once, past failures of before, remembering what was lost. A generator without I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Any
+from uuid import uuid4
+
+from letta_adapters.client.endpoints import (
+    Endpoint,
+    delete_conversation,
+    list_run_messages,
+    retrieve_conversation,
+)
+from letta_adapters.client.turns import PreparedTurn, create_message
+from letta_adapters.delivery_steps import Delivered, Flow, TurnOutcome
+from letta_adapters.errors import LettaError, ProtocolError, StatusError, TurnFailed, TurnInterrupted
+from letta_adapters.events import FinishedTurn
+from letta_adapters.identity import MAX_ATTEMPTS
+from letta_adapters.job import Job
+from letta_adapters.locks import Patience
+from letta_adapters.memory import LostTurn
+from letta_adapters.planner import Into, Plan
+from letta_adapters.transcript import anchor_of
+from letta_adapters.wire import Conversation
+
+__all__ = ["Sending", "agent_of"]
+
+
+@dataclass(kw_only=True)
+class Sending:
+    """One call on its way.
+
+    Args:
+        job: The call.
+        into: The conversation that it goes on in, where no anchor of the transcript says so.
+        nonce: Stands for the ids of messages that have none.
+        lost: The turn that the server may have taken, when the same call was made before and its end was not seen.
+    """
+
+    job: Job
+    key: tuple[str, ...]
+    into: Into | None
+    nonce: str
+    lost: LostTurn | None
+
+    @classmethod
+    def of(cls, job: Job) -> Sending:
+        """Take up a call; where it was lost before, on the same way."""
+        first = job.plan()
+        key = (job.server, repr((job.target, job.options)), *_otids(first, first.conversation_id or "", nonce=""))
+        lost = job.memory.take_lost(key)
+        elsewhere = lost is not None and lost.conversation_id != first.conversation_id
+        return cls(
+            job=job,
+            key=key,
+            into=Into(conversation_id=lost.conversation_id, at_anchor=lost.at_anchor) if lost and elsewhere else None,
+            nonce=lost.nonce if lost else uuid4().hex,
+            lost=lost,
+        )
+
+    def plan(self) -> Plan:
+        """Plan it with what is known."""
+        return self.job.plan(into=self.into)
+
+    def remember(self) -> None:
+        """Remember a turn whose end was not seen."""
+        if self.lost is not None:
+            self.job.memory.lost(self.key, self.lost)
+
+    def send(self, made: Plan, patience: Patience) -> Flow:
+        """Send what was planned, counting past failures of before."""
+        conversation_id, memory = made.conversation_id or "", self.job.memory
+        request = (self.job.server, *_otids(made, conversation_id, nonce=self.nonce))
+        may_be_stored = made.repeatable or self.lost is not None
+        first = memory.attempt(request)
+        for attempt in count(first):
+            outcome: TurnOutcome = yield replace(
+                self._prepare(made, conversation_id, attempt),
+                patience=patience,
+                may_be_stored=may_be_stored,
+                stored_run_id=made.stored_run_id,
+                after=made.anchor_message_id,
+            )
+            if isinstance(outcome.result, FinishedTurn):
+                self.lost = None
+                return (yield from self._delivered(outcome.result, made))
+            error = outcome.result
+            if outcome.run_id is not None:
+                filtered = self.job.options.include_return_message_types is not None
+                yield from _find_out_what_was_stored(error, outcome.run_id, filtered=filtered)
+            if isinstance(error, (TurnInterrupted, ProtocolError)):
+                at_anchor = self.into is not None and self.into.at_anchor
+                self.lost = LostTurn(conversation_id=conversation_id, nonce=self.nonce, at_anchor=at_anchor)
+            # Only a run can be replayed: a request that never became one is the same request next time.
+            failed_for_good = error.accepted is False and outcome.run_id is not None and outcome.background
+            if failed_for_good:
+                self.lost = None
+                memory.failed(request, attempt)
+            if not failed_for_good or not outcome.replayed or attempt - first >= MAX_ATTEMPTS - 1:
+                yield from self._clear_up(error, made)
+                raise error
+        raise AssertionError("count() has no end")
+
+    def _prepare(self, made: Plan, conversation_id: str, attempt: int) -> PreparedTurn:
+        options = self.job.options
+        return create_message(
+            conversation_id,
+            agent_id=made.agent_id,
+            messages=made.messages(conversation_id, attempt=attempt, nonce=self.nonce),
+            client_tools=options.client_tools,
+            client_skills=options.client_skills,
+            max_steps=options.max_steps,
+            override_model=options.override_model,
+            override_system=made.override_system or options.override_system,
+            include_return_message_types=options.include_return_message_types,
+            background=options.background is not False,
+            on_abandon=self.job.policies.on_abandon,
+        )
+
+    def _delivered(self, turn: FinishedTurn, made: Plan) -> Generator[Endpoint[Any], Any, Delivered]:
+        turn = replace(turn, agent_id=turn.agent_id or (yield from agent_of(self.job, turn.conversation_id)))
+        if self.job.policies.ephemeral and turn.stop_reason != "requires_approval":
+            with suppress(LettaError):  # the answer is here; what is left behind is not worth losing it
+                yield delete_conversation(turn.conversation_id)
+        anchor = anchor_of(
+            turn, system_hash=made.system_hash, transcript_length=made.transcript_length, nudged=made.nudged
+        )
+        return Delivered(turn=turn, anchor=anchor)
+
+    def _clear_up(self, error: LettaError, made: Plan) -> Generator[Endpoint[Any], Any, None]:
+        """Delete a conversation that was made for a turn that left nothing, unless a re-run would look for it."""
+        made_for_it = self.into is not None and self.into.is_new and not made.repeatable
+        if made_for_it and error.accepted is False and isinstance(error, (StatusError, TurnFailed)):
+            with suppress(LettaError):
+                yield delete_conversation(made.conversation_id or "")
+
+
+def _otids(made: Plan, conversation_id: str, *, nonce: str) -> list[str]:
+    """What makes a request itself, whichever attempt it is."""
+    return [message.otid or "" for message in made.messages(conversation_id, attempt=0, nonce=nonce)]
+
+
+def agent_of(job: Job, conversation_id: str) -> Generator[Endpoint[Any], Any, str | None]:
+    """The agent of a conversation that was given without one; asked for once in a process."""
+    known = job.target.agent_id or job.memory.agent_of((job.server, conversation_id))
+    if known is None:
+        try:
+            conversation: Conversation = yield retrieve_conversation(conversation_id)
+        except LettaError:
+            return None  # the answer is here; what its anchor lacks is not worth losing it
+        known = conversation.agent_id
+        job.memory.keep_agent((job.server, conversation_id), known)
+    return known
+
+
+def _find_out_what_was_stored(error: LettaError, run_id: str, *, filtered: bool) -> Generator[Endpoint[Any], Any, None]:
+    """A failed first step stores nothing, a later one leaves the input stored; the run's messages tell."""
+    if error.accepted is False or isinstance(error, (TurnInterrupted, ProtocolError)):
+        return  # of a turn that may still be running, missing rows prove nothing
+    try:
+        rows = yield list_run_messages(run_id, limit=1)
+    except LettaError:
+        return  # the failure of the turn is what matters; what was stored stays unknown
+    if rows or not filtered:  # a filter of types hides rows of the run too (measured)
+        error.accepted = bool(rows)
