@@ -57,13 +57,16 @@ class Alignment:
     stranger: Row | None
 
 
-def align(items: Sequence[Item], scope: Sequence[str | None], seen: Seen, *, own_run: str | None = None) -> Alignment:
+def align(
+    items: Sequence[Item], scope: Sequence[str | None], seen: Seen, *, repeatable: bool, own_run: str | None = None
+) -> Alignment:
     """Lay a request beside the rows of its conversation.
 
     Args:
         items: The request.
         scope: What its otids belong to, but for the attempt: each that may have been made is tried.
         seen: What was read.
+        repeatable: Whether its otids are made of its messages alone.
         own_run: The run that the anchor belongs to; its rows are no news.
     """
     if not seen.rows:
@@ -71,7 +74,7 @@ def align(items: Sequence[Item], scope: Sequence[str | None], seen: Seen, *, own
     runs: list[str | None] = [None] * len(items)
     ours: set[str | None] = set()
     for attempt in range(1, MAX_ATTEMPTS + 1):
-        messages = with_otids(items, scope=[*scope, attempt], nonce=seen.nonce)
+        messages = with_otids(items, scope=[*scope, attempt], nonce=seen.nonce, repeatable=repeatable)
         stored = runs_that_stored(messages, seen.rows, anchored=seen.anchored)
         ours.update(message.otid for message, run_id in zip(messages, stored, strict=True) if run_id)
         runs = [known or run_id for known, run_id in zip(runs, stored, strict=True)]
@@ -162,7 +165,7 @@ def _is_the_servers(row: Row) -> bool:
     """Whether the server wrote it by itself: summaries, notes, and alerts that it packs in a user's message."""
     if isinstance(row, (SummaryMessage, EventMessage)):
         return True
-    if not isinstance(row, UserMessage) or row.run_id is not None or not isinstance(row.content, str):
+    if not isinstance(row, UserMessage) or not isinstance(row.content, str):
         return False
     try:
         packed: Any = json.loads(row.content)

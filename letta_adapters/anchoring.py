@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from letta_adapters.transcript import Anchor, AssistantEntry, Entry, SystemEntry
+from letta_adapters.transcript import Anchor, AssistantEntry, Entry, SystemEntry, ToolEntry
 
-__all__ = ["Position", "Tail", "Target", "position_of", "without_anchors"]
+__all__ = ["Position", "Tail", "Target", "position_of", "without_anchors", "without_repeated_results"]
 
 Tail = Sequence[tuple[int, Entry]]
 """What is new, each with its position: 0 is the first message after the anchor."""
@@ -47,6 +47,7 @@ class Position:
     """A transcript, cut where the conversation stands.
 
     Args:
+        transcript: All of it.
         leading: The system messages that it begins with.
         answered: The last answer that the conversation has, with or without an anchor.
         anchor: That answer's anchor.
@@ -56,6 +57,7 @@ class Position:
         length: How many messages the transcript has after its leading system messages.
     """
 
+    transcript: Sequence[Entry]
     leading: Sequence[Entry]
     answered: AssistantEntry | None
     anchor: Anchor | None
@@ -84,6 +86,7 @@ def position_of(transcript: Sequence[Entry], target: Target, *, afresh: bool = F
     answered = transcript[boundary] if boundary is not None else None
     start = max(boundary + 1 if boundary is not None else 0, leading)
     return Position(
+        transcript=transcript,
         leading=transcript[:leading],
         answered=answered if isinstance(answered, AssistantEntry) else None,
         anchor=answered.anchor if isinstance(answered, AssistantEntry) and index is not None else None,
@@ -91,6 +94,25 @@ def position_of(transcript: Sequence[Entry], target: Target, *, afresh: bool = F
         tail=list(enumerate(transcript[start:])),
         start=start,
         length=len(transcript) - leading,
+    )
+
+
+def without_repeated_results(here: Position) -> Tail:
+    """What is new, but for results that stand before the anchor in the same words."""
+    return [(position, entry) for position, entry in here.tail if not _stands_before(here, entry)]
+
+
+def _stands_before(here: Position, entry: Entry) -> bool:
+    if not isinstance(entry, ToolEntry) or here.anchor is None:
+        return False
+    if any(call.tool_call_id == entry.tool_call_id for call in here.anchor.pending):
+        return False  # some models use the same ids again and again
+    words = (entry.content, entry.status)
+    return any(
+        isinstance(other, ToolEntry)
+        and other.tool_call_id == entry.tool_call_id
+        and (other.content, other.status) == words
+        for other in here.transcript[: here.start]
     )
 
 

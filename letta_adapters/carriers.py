@@ -29,9 +29,10 @@ def deliver(client: LettaClient, flow: Flow) -> Generator[TurnEvent | Delivered,
             elif isinstance(step, Claim):
                 _let_go(hold)
                 hold, held = client.hold(step.conversation_id, step.agent_id), step.conversation_id
-                if not hold.acquire(step.patience.left()):
-                    answer = busy_here(step.patience.seconds)
+                taken = hold.acquire(step.patience.left())
+                answer = hold.run_in_flight if taken else busy_here(step.patience.seconds)
             elif isinstance(step, Pause):
+                _let_go(hold)
                 client.pause(step.seconds)
             else:
                 if held != step.conversation_id:
@@ -62,9 +63,10 @@ async def adeliver(client: AsyncLettaClient, flow: Flow) -> AsyncGenerator[TurnE
             elif isinstance(step, Claim):
                 _let_go(hold)
                 hold, held = client.hold(step.conversation_id, step.agent_id), step.conversation_id
-                if not await hold.acquire_async(step.patience.left()):
-                    answer = busy_here(step.patience.seconds)
+                taken = await hold.acquire_async(step.patience.left())
+                answer = hold.run_in_flight if taken else busy_here(step.patience.seconds)
             elif isinstance(step, Pause):
+                _let_go(hold)
                 await client.pause(step.seconds)
             else:
                 if held != step.conversation_id:

@@ -1,15 +1,16 @@
 """A conversation that is made once, whatever becomes of the process that makes it (rule 10 of the planner). No I/O.
 
-Its summary carries two marks. One is of the very request that it was made for, task included: a step that is run again
-after a crash finds it by that. The other is of what the request said: a process that died, and a user who then goes on
-with another message, find it by that.
+Its summary carries two marks and a number. One mark is of what its first request said: by that it is found when an old
+checkpoint is run again, and when a process died and the user goes on with another message. The other is of the very
+task that sent it: by that the same task finds its own after a crash. Tasks of one step that say the same are told apart
+by the number of the step: they run side by side, and each has a conversation of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from letta_adapters.client.endpoints import (
@@ -45,19 +46,31 @@ class Marks:
     """What a conversation is found again by.
 
     Args:
-        request: The mark of the request that it is made for.
-        said: The mark of what that request says, whichever task sends it.
+        said: The mark of what its first request says.
+        task: The mark of the task that sends it, where there is one.
+        step: The number of the task's step.
         begun: Marks of what earlier requests may have said, of which this one is the continuation; latest first.
     """
 
-    request: str
-    said: str = ""
+    said: str
+    task: str = ""
+    step: int | None = None
     begun: Sequence[str] = ()
 
     @property
     def summary(self) -> str:
         """What the summary of the conversation says."""
-        return f"letta-adapters {self.request} {self.said}".rstrip()
+        return " ".join(filter(None, ("letta-adapters", self.said, self.task, self._step)))
+
+    @property
+    def _step(self) -> str:
+        return f"step-{self.step}" if self.step is not None else ""
+
+    def choose(self, found: Sequence[Conversation]) -> Conversation | None:
+        """Of the conversations that say the same, the one to go on with."""
+        own = [one for one in found if self.task in (one.summary or "").split() or not self.task]
+        earlier = [one for one in found if self._step not in (one.summary or "").split()]
+        return _oldest(own or earlier) if own or earlier else None
 
 
 def conversation_for(job: Job, made: Plan) -> Making:
@@ -70,13 +83,12 @@ def fork_of(job: Job, made: Plan) -> Making:
 
     Whoever has the same transcript finds the same fork, unless it was asked to have a request answered anew.
     """
-    told = job.plan(into=_NEW)
     marks = None
-    if told.repeatable and made.stored_run_id is None:
-        origin = ("fork", made.conversation_id, made.anchor_message_id)
-        thread = (job.thread.thread_id, job.thread.namespace) if job.thread else ()
-        marks = Marks(request=_mark(job, told, *origin, *thread))
-    return (yield from _conversation(job, marks, fork_of=made))
+    if made.repeatable and made.stored_run_id is None:
+        told = job.plan(into=_NEW)
+        marks = Marks(said=_mark(job, told, "fork", made.conversation_id, made.anchor_message_id))
+    into = yield from _conversation(job, marks, fork_of=made)
+    return replace(into, repeatable=made.repeatable)
 
 
 def marked_conversation(agent_id: str, marks: Marks, make: Generator[Endpoint[Any], Any, Conversation]) -> Making:
@@ -89,17 +101,18 @@ def marked_conversation(agent_id: str, marks: Marks, make: Generator[Endpoint[An
         marks: What it is found by.
         make: Makes one.
     """
-    lookup = list_conversations(agent_id=agent_id, summary_search=marks.request)
+    lookup = list_conversations(agent_id=agent_id, summary_search=marks.said)
     found: Sequence[Conversation] = yield lookup
-    if found:
-        return _into(_oldest(found))
+    chosen = marks.choose(found)
+    if chosen is not None:
+        return _into(chosen)
     for mark in marks.begun:
         found = yield list_conversations(agent_id=agent_id, summary_search=mark)
         if len(found) == 1:  # of several, nobody can tell whose they are
             return _into(found[0])
     made = yield from make
     found = yield lookup
-    oldest = _oldest([*found, made])
+    oldest = marks.choose([*found, made]) or made
     if oldest.id == made.id:
         return _into(made, is_new=True)
     with suppress(LettaError):  # an empty conversation that is left behind does no harm
@@ -152,8 +165,9 @@ def _marks_of(job: Job, made: Plan) -> Marks | None:
     if job.thread is None or not made.repeatable:
         return None
     return Marks(
-        request=_mark(job, made, job.thread.thread_id, job.thread.namespace),
         said=_mark(job, made, *_place(job)),
+        task=_mark(job, made, "task", job.thread.thread_id, job.thread.namespace),
+        step=job.thread.step,
         begun=[_mark(job, job.upto(end).plan(), *_place(job)) for end in _ends_of_earlier_requests(job)],
     )
 

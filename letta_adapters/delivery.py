@@ -25,7 +25,7 @@ from letta_adapters.pending import check_may_be_denied
 from letta_adapters.planner import Plan, Target, held_in
 from letta_adapters.policies import Policies
 from letta_adapters.retry import busy_delay
-from letta_adapters.sending import Sending, agent_of
+from letta_adapters.sending import Sending, agent_of, fingerprint
 from letta_adapters.transcript import AssistantEntry, Entry, trusted
 from letta_adapters.waiting import waiting_calls
 from letta_adapters.wire import Agent, Run
@@ -117,8 +117,9 @@ def _one_turn(job: Job) -> Flow:
     sending = Sending.of(job)
     try:
         for tries in count():
-            made, looked = yield from _planned(sending)
+            made, looked = None, True
             try:
+                made, looked = yield from _planned(sending)
                 # What was read may be old news once another turn has ended, so such a plan is not kept while waiting.
                 return (yield from _send_and_settle(sending, made, _NONE if looked else job.patience))
             except ConversationBusy as error:
@@ -154,9 +155,11 @@ def _planned(sending: Sending) -> Generator[Endpoint[Any] | Claim | Pause, Any, 
     return made, looked
 
 
-def _check_that_it_is_there(sending: Sending, made: Plan, error: NotFound) -> Generator[Endpoint[Any], Any, None]:
+def _check_that_it_is_there(
+    sending: Sending, made: Plan | None, error: NotFound
+) -> Generator[Endpoint[Any], Any, None]:
     """Tell a conversation that is gone from a model or a run that is."""
-    if made.conversation_id is None or sending.job.target.pinned:
+    if made is None or made.conversation_id is None or sending.job.target.pinned:
         return
     try:
         yield retrieve_conversation(made.conversation_id)
@@ -185,8 +188,10 @@ def _warn_of_lost_anchors(job: Job) -> None:
     thread = job.thread
     place = (job.server, job.target.agent_id or "", thread.thread_id, thread.path) if thread else ()
     again = thread is not None and thread.step is not None and job.memory.begins_again(place, thread.step)
-    stripped = any(
-        isinstance(entry, AssistantEntry) and entry.anchor is None and (entry.id or "").startswith("message-")
+    stripped = not job.retold and any(
+        isinstance(entry, AssistantEntry)
+        and entry.anchor is None
+        and job.memory.was_given(fingerprint(job, entry.text))
         for entry in job.transcript
     )
     if (again or stripped) and job.memory.is_new("lost anchors"):

@@ -77,7 +77,10 @@ class TurnOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """Keep every other turn of this process away from the conversation, until this one is accepted."""
+    """Keep every other turn of this process away from the conversation, until this one is accepted.
+
+    The answer is the run of another turn of this process that was accepted before and may still be under way.
+    """
 
     conversation_id: str
     agent_id: str | None

@@ -107,7 +107,7 @@ class _BlockingDriver(_Driver):
             while not isinstance(step, (Done, Failed)):
                 step = self._carry_out(step)
                 if not self.turn.exclusive:
-                    self.hold.release()
+                    self.hold.accepted(self.turn.run_id)
                 yield from self.turn.take_events()
             self.ended(step)
             self.raise_failure()
@@ -185,7 +185,7 @@ class _AsyncDriver(_Driver):
             while not isinstance(step, (Done, Failed)):
                 step = await self._carry_out(step)
                 if not self.turn.exclusive:
-                    self.hold.release()
+                    self.hold.accepted(self.turn.run_id)
                 for event in self.turn.take_events():
                     yield event
             self.ended(step)

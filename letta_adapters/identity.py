@@ -50,18 +50,18 @@ def conversation_marker(*parts: str | None) -> str:
     return _otid(*parts)
 
 
-def with_otids(items: Sequence[Item], *, scope: Sequence[str | int | None], nonce: str) -> list[InputMessage]:
+def with_otids(
+    items: Sequence[Item], *, scope: Sequence[str | int | None], nonce: str, repeatable: bool
+) -> list[InputMessage]:
     """Give every message of a request its otid.
-
-    When any of them has an id of its framework or answers a call, all otids can be made again by whoever has the same
-    transcript; otherwise the same text twice means two turns, and the nonce keeps them apart.
 
     Args:
         items: The messages of one request.
         scope: What the request belongs to: conversation, anchor, attempt.
         nonce: A random text.
+        repeatable: Whether all otids can be made again by whoever has the same transcript; otherwise the same text
+            twice means two turns, and the nonce keeps them apart.
     """
-    repeatable = is_repeatable(items)
     return [
         item.message.model_copy(
             update={

@@ -30,6 +30,7 @@ class Job:
         thread: Where in a program it is sent.
         patience: How long to wait for other turns of the conversation.
         memory: What this process remembers of turns that went wrong.
+        retold: Whether a conversation of the transcript was found gone.
     """
 
     transcript: Sequence[Entry]
@@ -41,6 +42,7 @@ class Job:
     thread: Thread | None
     patience: Patience
     memory: TurnMemory
+    retold: bool = False
 
     def plan(self, *, seen: Seen | None = None, settle: Sequence[str] = (), into: Into | None = None) -> Plan:
         """Plan it with what is known."""
@@ -61,7 +63,7 @@ class Job:
     def without_conversation(self, conversation_id: str) -> Job:
         """The same call, as if no answer had come from a conversation."""
         there = without_anchors(self.transcript, lambda anchor: anchor.conversation_id == conversation_id)
-        return replace(self, transcript=there)
+        return replace(self, transcript=there, retold=True)
 
     @property
     def results(self) -> set[str]:

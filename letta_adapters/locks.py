@@ -45,9 +45,13 @@ class Patience:
 
 
 class ConversationLock:
-    """A lock for threads and tasks of any event loop; whoever waits longest is next."""
+    """A lock for threads and tasks of any event loop; whoever waits longest is next.
+
+    It is given back when the server has accepted a turn; which run that is stands in `run_id` while it goes on.
+    """
 
     def __init__(self) -> None:
+        self.run_id: str | None = None
         self._mutex = threading.Lock()
         self._held = False
         self._waiting: deque[tuple[Future[None], asyncio.AbstractEventLoop | None]] = deque()
@@ -106,6 +110,7 @@ class Hold:
     def __init__(self, lock: ConversationLock) -> None:
         self._lock = lock
         self._held = False
+        self._run_id: str | None = None
 
     def acquire(self, timeout: float) -> bool:
         """Take the lock unless it is taken already, waiting at most `timeout` seconds; tell whether it is taken."""
@@ -123,8 +128,24 @@ class Hold:
         successor._held, self._held = self._held, False
         return successor
 
+    @property
+    def run_in_flight(self) -> str | None:
+        """The run of another turn of this process that was accepted and whose end was not seen."""
+        return self._lock.run_id
+
+    def accepted(self, run_id: str | None) -> None:
+        """Give the lock back to the next turn, which the server tells from now on that this one is in flight."""
+        if run_id is not None:
+            self._run_id = self._lock.run_id = run_id
+        self._give_back()
+
     def release(self) -> None:
-        """Give the lock back, if it is taken."""
+        """Give the lock back, if it is taken: the turn is over, or was never sent."""
+        if self._run_id is not None and self._lock.run_id == self._run_id:
+            self._lock.run_id = None
+        self._give_back()
+
+    def _give_back(self) -> None:
         if self._held:
             self._held = False
             self._lock.release()

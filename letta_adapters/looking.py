@@ -58,9 +58,14 @@ def look(job: Job, made: Plan, *, into: Into | None, nonce: str) -> Reading:
 
     Raises:
         Gone: The conversation is not there any more, or its anchor is not.
+        ConversationBusy: Another turn of this process is under way, whose rows are not there to be read yet.
     """
     conversation_id = made.conversation_id or ""
-    yield Claim(conversation_id=conversation_id, agent_id=job.target.agent_id, patience=job.patience)
+    other: str | None = yield Claim(
+        conversation_id=conversation_id, agent_id=job.target.agent_id, patience=job.patience
+    )
+    if other is not None:
+        yield from _check_that_it_is_over(other)
     if made.reads == "newest":
         rows = yield from newest_rows(job, conversation_id)
         return job.plan(seen=Seen(rows=rows, anchored=False, nonce=nonce), into=into)
@@ -71,6 +76,23 @@ def look(job: Job, made: Plan, *, into: Into | None, nonce: str) -> Reading:
         run: Run = yield retrieve_run(planned.stored_run_id)
         return replace(planned, forks=False) if run.in_flight else planned
     return (yield from _look_closer(job, made, into, nonce, rows))
+
+
+def _check_that_it_is_over(run_id: str) -> Generator[Endpoint[Any], Any, None]:
+    """A turn that ends between the reading and the sending would be missed, and ours end up behind it."""
+    try:
+        run: Run = yield retrieve_run(run_id)
+    except NotFound:  # not on record yet
+        pass
+    else:
+        if not run.in_flight:
+            return
+    raise ConversationBusy(
+        "Another turn of this conversation is in flight.",
+        status=409,
+        hint="Wait for it, or raise `busy_timeout`.",
+        run_id=run_id,
+    )
 
 
 def newest_rows(job: Job, conversation_id: str) -> Generator[Endpoint[Any], Any, list[KnownMessage]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import TypeGuard
 
 from letta_adapters.wire import (
     Approval,
@@ -10,6 +11,7 @@ from letta_adapters.wire import (
     ApprovalRequestMessage,
     ApprovalResponseMessage,
     ApprovalReturn,
+    AssistantMessage,
     InputMessage,
     KnownMessage,
     MessageCreate,
@@ -41,11 +43,31 @@ def run_that_stored(messages: Sequence[InputMessage], rows: Sequence[Row], *, an
 def runs_that_stored(messages: Sequence[InputMessage], rows: Sequence[Row], *, anchored: bool) -> list[str | None]:
     """The run that stored each message of a request.
 
-    The answers to calls are listed without their otids, so they are told by their ids and texts.
+    The answers to calls are listed without their otids, so they are told by their ids and texts. What an assistant
+    says is listed with otids of the server's: it is told by its text, in the runs that stored anything else of it. So
+    an answer that lost its anchor is there, too, where its question is.
     """
     known = [row for row in rows if not isinstance(row, Unknown)]
     by_otid = {row.otid: row.run_id for row in known if row.otid}
-    return [_run_of(message, known, by_otid, anchored=anchored) for message in messages]
+    runs = [_run_of(message, known, by_otid, anchored=anchored) for message in messages]
+    said = _said_by(known, {run_id for run_id in runs if run_id is not None}) if None in runs else {}
+    return [
+        run_id or (said.get(str(message.content)) if _is_the_assistants(message) else None)
+        for message, run_id in zip(messages, runs, strict=True)
+    ]
+
+
+def _is_the_assistants(message: InputMessage) -> TypeGuard[MessageCreate]:
+    return isinstance(message, MessageCreate) and message.role == "assistant"
+
+
+def _said_by(rows: Sequence[Row], runs: Collection[str]) -> dict[str, str]:
+    """The run that says a text: in one message, or in all of its messages together."""
+    texts: dict[str, list[str]] = {}
+    for row in rows:
+        if isinstance(row, AssistantMessage) and isinstance(row.content, str) and row.run_id in runs:
+            texts.setdefault(row.run_id or "", []).append(row.content)
+    return {text: run_id for run_id, parts in texts.items() for text in ("".join(parts), *parts)}
 
 
 def _run_of(

@@ -68,6 +68,7 @@ class TurnMemory:
         self._agents: _Bounded[str] = _Bounded(limit)
         self._fork_at_the_end_only: set[str] = set()
         self._said: set[str] = set()
+        self._given: _Bounded[None] = _Bounded(limit)
         self._begun: _Bounded[int] = _Bounded(limit)
         self._mutex = threading.Lock()
 
@@ -105,6 +106,15 @@ class TurnMemory:
             known = warning in self._said
             self._said.add(warning)
             return not known
+
+    def keep_answer(self, answer: Request) -> None:
+        """Remember that an answer was given."""
+        with self._mutex:
+            self._given[answer] = None
+
+    def was_given(self, answer: Request) -> bool:
+        """Whether an answer was given by this process."""
+        return answer in self._given
 
     def begins_again(self, place: Request, step: int) -> bool:
         """Whether a place in a program had a conversation made for an earlier step, too."""

@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from letta_adapters.alignment import Seen, align, answered_otherwise
-from letta_adapters.anchoring import Position, Target, position_of
+from letta_adapters.anchoring import Position, Target, position_of, without_repeated_results
 from letta_adapters.errors import Divergence, NothingToSend
 from letta_adapters.identity import Item, is_repeatable, with_otids
 from letta_adapters.matching import Row
@@ -53,11 +53,13 @@ class Into:
         conversation_id: The conversation.
         at_anchor: Whether it has everything up to the anchor; else all of the transcript is told.
         is_new: Whether nothing was sent to it yet.
+        repeatable: Whether whoever has the same transcript is to make the same request of it.
     """
 
     conversation_id: str
     at_anchor: bool = False
     is_new: bool = False
+    repeatable: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +85,7 @@ class Plan:
         conversation_id: The conversation to go on with; `None` to make one.
         agent_id: The agent.
         items: What to send, in order.
+        repeatable: Whether whoever has the same transcript makes the same request of it.
         anchor_message_id: The message after which it is new; `None` at the start.
         system_hash: Digest of the leading system text, for the anchor of the answer.
         override_system: The system prompt of this request.
@@ -98,6 +101,7 @@ class Plan:
     conversation_id: str | None
     agent_id: str | None
     items: tuple[Item, ...] = ()
+    repeatable: bool = False
     anchor_message_id: str | None = None
     system_hash: str | None = None
     override_system: str | None = None
@@ -108,11 +112,6 @@ class Plan:
     stored_run_id: str | None = None
     forks: bool = False
     reasons: tuple[str, ...] = ()
-
-    @property
-    def repeatable(self) -> bool:
-        """Whether whoever has the same transcript makes the same request of it."""
-        return is_repeatable(self.items)
 
     @property
     def answering(self) -> set[str]:
@@ -138,7 +137,8 @@ class Plan:
             attempt: 1, and one more after every failure of the same request that left nothing at the server.
             nonce: Stands for the ids of messages that have none.
         """
-        return with_otids(self.items, scope=[*self.scope(conversation_id), attempt], nonce=nonce)
+        scope = [*self.scope(conversation_id), attempt]
+        return with_otids(self.items, scope=scope, nonce=nonce, repeatable=self.repeatable)
 
     def because(self, reason: str) -> Plan:
         """The plan with one more reason."""
@@ -261,7 +261,8 @@ class _Draft:
         if too_late:
             made = self.request(held=held, too_late=too_late)
         run_id = self.here.anchor.run_id if self.here.anchor else None
-        found = align(made.items, made.scope(made.conversation_id or ""), seen, own_run=run_id)
+        scope = made.scope(made.conversation_id or "")
+        found = align(made.items, scope, seen, repeatable=made.repeatable, own_run=run_id)
         if found.stranger is not None and self._on_divergence != "append":
             return self._diverged(made, found.stranger.run_id)
         return self._left(made, found.runs, seen)
@@ -322,21 +323,23 @@ class _Draft:
             too_late: Ids of calls that somebody answered already, in other words.
         """
         here, anchor = self.here, self.here.anchor
+        tail = without_repeated_results(here)
         reasons = [_tell_position(here, self.target, self.conversation_id)]
         pending = [call_id for call_id in self._pending(held) if call_id not in too_late]
         system = system_text(here, self.policies.system_messages)
         keep_system = self.policies.system_messages == "once"
         items = [
-            *answers(here.tail, pending, reasons),
+            *answers(tail, pending, reasons),
             *system.news(here, held.system_texts if held else None, reasons),
-            *said(here.inserted, None, (), too_late=(), keep_system=keep_system, more_follows=bool(here.tail)),
-            *said(here.tail, here.answered, pending, too_late=too_late, keep_system=keep_system),
+            *said(here.inserted, None, (), too_late=(), keep_system=keep_system, more_follows=bool(tail)),
+            *said(tail, here.answered, pending, too_late=too_late, keep_system=keep_system),
         ]
         nudge = self._nudge(reasons) if not items and not (held is None and self._needs_held) else []
         return Plan(
             conversation_id=self.conversation_id,
             agent_id=self.target.agent_id,
             items=tuple([*items, *nudge]),
+            repeatable=is_repeatable([*items, *nudge]) and (self.into is None or self.into.repeatable),
             anchor_message_id=anchor.message_id if anchor else None,
             system_hash=system.hash,
             override_system=system.override,

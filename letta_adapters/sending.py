@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -27,7 +28,7 @@ from letta_adapters.planner import Into, Plan
 from letta_adapters.transcript import anchor_of
 from letta_adapters.wire import Conversation
 
-__all__ = ["Sending", "agent_of"]
+__all__ = ["Sending", "agent_of", "fingerprint"]
 
 
 @dataclass(kw_only=True)
@@ -126,6 +127,7 @@ class Sending:
         if self.job.policies.ephemeral and turn.stop_reason != "requires_approval":
             with suppress(LettaError):  # the answer is here; what is left behind is not worth losing it
                 yield delete_conversation(turn.conversation_id)
+        self.job.memory.keep_answer(fingerprint(self.job, turn.text))
         anchor = anchor_of(
             turn, system_hash=made.system_hash, transcript_length=made.transcript_length, nudged=made.nudged
         )
@@ -137,6 +139,11 @@ class Sending:
         if made_for_it and error.accepted is False and isinstance(error, (StatusError, TurnFailed)):
             with suppress(LettaError):
                 yield delete_conversation(made.conversation_id or "")
+
+
+def fingerprint(job: Job, text: str) -> tuple[str, ...]:
+    """What an answer is known by when its metadata is lost."""
+    return (job.server, job.target.agent_id or "", hashlib.sha256(text.encode()).hexdigest())
 
 
 def _otids(made: Plan, conversation_id: str, *, nonce: str) -> list[str]:

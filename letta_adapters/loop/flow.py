@@ -218,6 +218,7 @@ class _Loop:
                 round_.turn.run_id,
             ),
             nonce="",
+            repeatable=True,
         )
         return cast("ApprovalCreate", message)
 

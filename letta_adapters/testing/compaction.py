@@ -4,46 +4,99 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from letta_adapters.testing.errors import ApiError
+from letta_adapters.testing.errors import ApiError, no_summary
 from letta_adapters.testing.messages import StoredMessage, new_id, now, plain_text
 from letta_adapters.testing.model import ModelPort
-from letta_adapters.testing.state import Conversation, Store
+from letta_adapters.testing.state import Agent, Conversation, Store
 
-__all__ = ["compact"]
+__all__ = ["Compacted", "compact", "compacted", "is_full"]
 
 _WINDOW = 0.3
 """How much of the context goes first; the server adds a tenth until the cut falls on an answer of the model."""
 
+_FULL = 0.9
+"""How much of its window a context may take before the server compacts it by itself."""
+
 _PROMPT = "Summarize the transcript for yourself, so that the conversation can go on without it."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compacted:
+    """What a compaction made: the text of the summary, the message that carries it, and what the model sees next."""
+
+    text: str
+    summary: StoredMessage
+    context: list[StoredMessage]
+
+    def of_run(self, run_id: str, *, step_id: str, otid: str) -> Compacted:
+        """Give the same with a summary that belongs to a step of a run."""
+        summary = replace(self.summary, run_id=run_id, step_id=step_id, otid=otid)
+        return replace(self, summary=summary, context=[self.context[0], summary, *self.context[2:]])
 
 
 async def compact(
     store: Store, model: ModelPort, conversation: Conversation, *, mode: str | None = None
 ) -> dict[str, Any]:
-    """Replace the older part of a conversation's context by a summary.
+    """Replace the older part of a conversation's context by a summary, because somebody asks for it.
 
     Raises:
         ApiError: if the context would not get shorter.
+        ModelError: if the model fails, or gives no summary.
     """
-    context = store.context(conversation)
+    before = store.context(conversation)
+    made = await compacted(model, before, mode=mode)
+    if len(made.context) >= len(before):
+        raise _no_gain()
+    store.checkpoint(conversation, [made.summary], made.context)
+    return {"summary": made.text, "num_messages_before": len(before), "num_messages_after": len(made.context)}
+
+
+def is_full(agent: Agent, tokens: int) -> bool:
+    """Whether a context of so many tokens is compacted after the step.
+
+    The scripted model always tells the same few tokens, so this takes an agent with a window of at most 133.
+    """
+    return tokens > int(agent.context_window * _FULL)
+
+
+async def compacted(
+    model: ModelPort,
+    context: Sequence[StoredMessage],
+    *,
+    mode: str | None = None,
+    stats: dict[str, Any] | None = None,
+) -> Compacted:
+    """Summarize the older part of a context.
+
+    Raises:
+        ApiError: if nothing can be taken out.
+        ModelError: if the model fails, or gives no summary.
+    """
     cut = _cut(context) if mode in (None, "sliding_window") else None
     note = "prior messages from the beginning of the conversation have been hidden from view due to conversation memory"
     if cut is None:
-        cut = len(context) - 1 if context[-1].is_approval_request else len(context)
+        cut = _end(context)
         note = "prior messages have been hidden from view due to conversation memory"
     if cut < 2:
         raise _no_gain()
     text = await _summary(model, context[1:cut])
-    summary = _summary_message(
-        f"Note: {note} constraints.\nThe following is a summary of the previous messages:\n {text}"
-    )
-    left = [context[0], summary, *context[cut:]]
-    if len(left) >= len(context):
-        raise _no_gain()
-    store.checkpoint(conversation, [summary], left)
-    return {"summary": text, "num_messages_before": len(context), "num_messages_after": len(left)}
+    kept = context[cut:]
+    if stats is not None:
+        stats = {**stats, "messages_count_before": len(context), "messages_count_after": len(kept) + 2}
+    full_text = f"Note: {note} constraints.\nThe following is a summary of the previous messages:\n {text}"
+    summary = _summary_message(full_text, stats)
+    return Compacted(text=text, summary=summary, context=[context[0], summary, *kept])
+
+
+def _end(context: Sequence[StoredMessage]) -> int:
+    """Where a call begins that waits, with the server's own calls of its step; else the end."""
+    if not context[-1].is_approval_request:
+        return len(context)
+    last, before = context[-1], context[-2]
+    return len(context) - (2 if before.role == "assistant" and before.step_id == last.step_id else 1)
 
 
 def _cut(context: Sequence[StoredMessage]) -> int | None:
@@ -69,7 +122,10 @@ async def _summary(model: ModelPort, messages: Sequence[StoredMessage]) -> str:
     chat = [{"role": "system", "content": _PROMPT}, {"role": "user", "content": transcript}]
     question = model.ask(chat, [], run_id="", needs_approval=lambda _: False)
     answer = await question.whole()
-    return "".join(part["text"] for part in answer.content if part["type"] == "text")
+    text = "".join(part["text"] for part in answer.content if part["type"] == "text")
+    if not text:
+        raise no_summary()
+    return text
 
 
 def _line(message: StoredMessage) -> str:
@@ -79,12 +135,14 @@ def _line(message: StoredMessage) -> str:
     return f"[{role}] {' '.join(texts)}"
 
 
-def _summary_message(text: str) -> StoredMessage:
+def _summary_message(text: str, stats: dict[str, Any] | None) -> StoredMessage:
     time = now().strftime("%Y-%m-%d %I:%M:%S %p %Z%z")
-    packed = json.dumps({"type": "system_alert", "message": text, "time": time}, indent=2, ensure_ascii=False)
-    return StoredMessage(
-        id=new_id("message"), role="user", content=({"type": "text", "text": packed},), created_at=now()
-    )
+    alert: dict[str, Any] = {"type": "system_alert", "message": text, "time": time}
+    if stats is not None:
+        alert["compaction_stats"] = stats
+    packed = json.dumps(alert, indent=2, ensure_ascii=False)
+    content = ({"type": "text", "text": packed},)
+    return StoredMessage(id=new_id("message"), role="user", content=content, created_at=now())
 
 
 def _no_gain() -> ApiError:

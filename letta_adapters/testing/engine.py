@@ -42,7 +42,15 @@ class Engine:
     """Starts turns and lets connections read them."""
 
     def __init__(
-        self, *, store: Store, gates: Gates, model: ModelPort, redis: bool, ping_every: float, handles: Sequence[str]
+        self,
+        *,
+        store: Store,
+        gates: Gates,
+        model: ModelPort,
+        redis: bool,
+        ping_every: float,
+        handles: Sequence[str],
+        forks_at_message: bool,
     ) -> None:
         """Start with nothing running."""
         self.store = store
@@ -51,6 +59,7 @@ class Engine:
         self.redis = redis
         self.ping_every = ping_every
         self.handles = tuple(handles)
+        self.forks_at_message = forks_at_message
         self.runs: dict[str, Run] = {}
         self._locks: dict[str, str] = {}
         self._run_by_otid: dict[str, str] = {}

@@ -23,6 +23,7 @@ __all__ = [
     "invalid_argument",
     "model_failure",
     "no_active_runs",
+    "no_summary",
     "no_text",
     "not_found",
     "redis_missing",
@@ -205,6 +206,12 @@ def model_failure(status: int) -> ModelError:
     kind_of_error = {401: "authentication_error", 429: "rate_limit_error"}.get(status, "server_error")
     error = {"error": {"message": f"The script says {status}", "type": kind_of_error, "param": None, "code": None}}
     return ModelError(status=code, kind=kind, message=message, detail=f"{prefix}: Error code: {status} - {error}")
+
+
+def no_summary() -> ModelError:
+    """Make the failure of a model that answers with anything but text when it is asked for a summary."""
+    detail = "Unhandled LLM error: Summary failed to generate"
+    return ModelError(status=500, kind=_ANY[0], message=_ANY[1], detail=detail)
 
 
 def broken_connection(*, streaming: bool) -> ModelError:

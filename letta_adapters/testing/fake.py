@@ -54,6 +54,9 @@ class FakeLetta:
     Args:
         redis: false makes a server without Redis: no locks, and 503 for background streams and resuming.
         ping_interval: seconds of silence after which an open stream gets a ping.
+        forks_at_message: true makes `message_id` count when a conversation is forked: the fork has the messages up to
+            and including that one, as Letta Cloud promises it. Letta 0.16.8 does not look at it. That a message which
+            is not in context is a 404 is this double's guess.
         models: the model handles that it knows; the first is the default of an agent.
         model: what plays the language model, the script of `letta_adapters.testing.script` unless given.
     """
@@ -63,12 +66,14 @@ class FakeLetta:
         *,
         redis: bool = True,
         ping_interval: float = 20.0,
+        forks_at_message: bool = False,
         models: Sequence[str] = ("vllm/scripted",),
         model: Model = reply_to,
     ) -> None:
         """Prepare a server; it runs from `start()`, or inside `with`."""
         self._redis = redis
         self._ping_interval = ping_interval
+        self._forks_at_message = forks_at_message
         self._models = tuple(models)
         self._gates = Gates()
         self._port_of_model = ModelPort(function=model, gates=self._gates)
@@ -138,6 +143,7 @@ class FakeLetta:
             redis=self._redis,
             ping_every=self._ping_interval,
             handles=self._models,
+            forks_at_message=self._forks_at_message,
         )
         return _Recorder(make_app(engine), self._requests.append), engine
 

@@ -1,13 +1,14 @@
-"""Parts of lists: the server's four kinds of list agree on the limit, but not on what a cursor means."""
+"""Lists: the parts that are asked for, and what a search finds. The server's lists disagree on what a cursor means."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from letta_adapters.testing.state import Page
 
-__all__ = ["part_of"]
+__all__ = ["contains", "part_of"]
 
 
 class _Identified(Protocol):
@@ -32,3 +33,22 @@ def part_of(
     end = positions[older_than] if older_than in positions else len(items)
     chosen = [item for item in items[first:end] if where(item)]
     return (chosen[::-1] if page.descending else chosen)[: page.limit]
+
+
+_SPECIAL = re.compile(r"\\(.)|[%_\\]", re.DOTALL)
+
+
+def contains(text: str, wanted: str) -> bool:
+    """Whether a database finds a text in another: `%` and `_` stand for anything and for one character."""
+    if _SPECIAL.search(wanted) is None:
+        return wanted in text
+    return re.search(_as_expression(wanted), text, re.DOTALL) is not None
+
+
+def _as_expression(wanted: str) -> str:
+    expression, end = "", 0
+    for found in _SPECIAL.finditer(wanted):
+        expression += re.escape(wanted[end : found.start()])
+        expression += {"%": ".*", "_": "."}.get(found.group()) or re.escape(found.group(1) or "")
+        end = found.end()
+    return expression + re.escape(wanted[end:])

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from letta_adapters.testing.errors import USER_ID, unprocessable
+from letta_adapters.testing.errors import USER_ID, not_found, unprocessable
 from letta_adapters.testing.messages import new_id, now
 from letta_adapters.testing.runs import Run
 from letta_adapters.testing.script import COMPLETION_TOKENS, PROMPT_TOKENS
 from letta_adapters.testing.server_tools import ServerTool
 from letta_adapters.testing.state import Agent, Block, Conversation
 
-__all__ = ["agent_from", "agent_json", "change_agent", "conversation_json", "step_json", "tool_json", "touched"]
+__all__ = [
+    "agent_from",
+    "agent_json",
+    "change_agent",
+    "change_block",
+    "conversation_json",
+    "step_json",
+    "tool_json",
+    "touched",
+]
 
 _DESCRIPTIONS = {
     "human": "The human block: Stores key details about the person you are conversing with, allowing for more "
@@ -56,6 +66,17 @@ def change_agent(agent: Agent, body: dict[str, Any]) -> None:
         agent.context_window = body["context_window_limit"]
     if body.get("tags") is not None:
         agent.tags = tuple(body["tags"])
+
+
+def change_block(agent: Agent, label: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Apply the body of a request that changes a memory block, and show the block."""
+    changes = {name: body[name] for name in ("value", "description", "limit") if body.get(name) is not None}
+    blocks = {block.label: block for block in agent.blocks}
+    if label not in blocks:
+        raise not_found(f"No block with label '{label}' found for agent '{agent.id}'")
+    blocks[label] = replace(blocks[label], **changes)
+    agent.blocks = tuple(blocks.values())
+    return _block_json(blocks[label])
 
 
 def _block_from(block: dict[str, Any]) -> Block:

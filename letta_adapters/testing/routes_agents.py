@@ -11,7 +11,7 @@ from letta_adapters.testing.engine import Engine
 from letta_adapters.testing.errors import PendingApproval, unprocessable
 from letta_adapters.testing.http import body_of, checked_id, event_stream, json_of, page_of
 from letta_adapters.testing.paging import part_of
-from letta_adapters.testing.resources import agent_from, agent_json, change_agent, tool_json
+from letta_adapters.testing.resources import agent_from, agent_json, change_agent, change_block, tool_json
 from letta_adapters.testing.rows import rows_of_all
 from letta_adapters.testing.server_tools import parse_tool
 from letta_adapters.testing.state import Agent
@@ -39,6 +39,7 @@ class AgentRoutes:
             Route(agent, self._delete, methods=["DELETE"]),
             Route(f"{agent}/tools/attach/{{tool_id}}", self._attach, methods=["PATCH"]),
             Route(f"{agent}/tools/approval/{{tool_name}}", self._set_approval, methods=["PATCH"]),
+            Route(f"{agent}/core-memory/blocks/{{label}}", self._change_block, methods=["PATCH"]),
             Route(f"{agent}/messages", self._list_messages, methods=["GET"]),
             Route(f"{agent}/messages", self._send, methods=["POST"]),
             Route(f"{agent}/messages/async", self._send_async, methods=["POST"]),
@@ -89,6 +90,13 @@ class AgentRoutes:
             if conversation.agent_id == agent.id:
                 self._store.delete(conversation)
         return JSONResponse({"message": f"Agent id={agent.id} successfully deleted"})
+
+    async def _change_block(self, request: Request) -> Response:
+        """Change a memory block: the agent's default conversation is compiled anew at once, and no other one."""
+        agent = self._agent(request)
+        block = change_block(agent, request.path_params["label"], await body_of(request))
+        self._store.edit_system(agent.default, self._store.compiled_system(agent, "default"))
+        return JSONResponse(block)
 
     async def _attach(self, request: Request) -> Response:
         agent = self._agent(request)

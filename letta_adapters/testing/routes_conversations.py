@@ -13,6 +13,7 @@ from letta_adapters.testing.engine import Engine
 from letta_adapters.testing.errors import USER_ID, conversation_not_found, not_found, unprocessable
 from letta_adapters.testing.http import body_of, checked_id, event_stream, json_of, page_of
 from letta_adapters.testing.messages import new_id
+from letta_adapters.testing.paging import contains
 from letta_adapters.testing.pending import admitted
 from letta_adapters.testing.prompt import chat_messages, function_tools
 from letta_adapters.testing.resources import conversation_json, touched
@@ -63,6 +64,12 @@ class ConversationRoutes:
         agent = self._store.agent(str(agent_id))
         return agent, agent.default
 
+    def _resumed(self, request: Request, agent_id: str | None) -> tuple[Agent | None, Conversation | None]:
+        """Resolve the id of the path as `_found`, but do not ask whether the conversation is there, or still is."""
+        if str(request.path_params["conversation_id"]).startswith("conv-"):
+            return None, self._store.conversations.get(checked_id(request, "conversation"))
+        return self._found(request, agent_id)
+
     def _conversation(self, request: Request) -> Conversation:
         return self._store.conversation(checked_id(request, "conversation"))
 
@@ -92,7 +99,7 @@ class ConversationRoutes:
         if "agent_id" in query:
             found = [c for c in found if c.agent_id == query["agent_id"]]
         if query.get("summary_search"):
-            found = [c for c in found if c.summary is not None and query["summary_search"] in c.summary]
+            found = [c for c in found if c.summary is not None and contains(c.summary, query["summary_search"])]
         if query.get("order", "desc") == "desc":
             found.reverse()
         if query.get("after"):
@@ -117,16 +124,8 @@ class ConversationRoutes:
 
     async def _fork(self, request: Request) -> Response:
         agent, source = self._found(request, request.query_params.get("agent_id"))
-        fork_id = new_id("conv")
-        fork = self._store.add_conversation(
-            agent,
-            system_text=self._store.compiled_system(agent, fork_id),
-            id=fork_id,
-            model=source.model,
-            model_settings=source.model_settings,
-        )
-        fork.add(source.in_context[1:], start=1)
-        return JSONResponse(conversation_json(fork))
+        last = request.query_params.get("message_id") if self._engine.forks_at_message else None
+        return JSONResponse(conversation_json(self._store.fork(source, agent, last=last)))
 
     async def _list_messages(self, request: Request) -> Response:
         page = page_of(request)
@@ -137,7 +136,7 @@ class ConversationRoutes:
             agent, _ = self._found(request, agent_id)
             messages = self._store.agent_page(agent, page, default_only=True)
         else:
-            known = self._store.conversations.get(given)
+            known = self._store.conversations.get(checked_id(request, "conversation")) if given != "default" else None
             messages = self._store.page(known, page) if known else []
         return JSONResponse(rows_of_all(messages, types=types))
 
@@ -173,7 +172,7 @@ class ConversationRoutes:
         agent: Agent | None = None
         conversation: Conversation | None = None
         if body.run_id is None and body.otid is None and self._engine.redis:
-            agent, conversation = self._found(request, body.agent_id)
+            agent, conversation = self._resumed(request, body.agent_id)
         return event_stream(self._engine.resume(agent, conversation, body))
 
     async def _cancel(self, request: Request) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -35,7 +36,7 @@ class _Entry:
 class Conversation:
     """A conversation: which messages it has, in which order, and which of them the model sees.
 
-    Messages themselves live in the store, because forks share them.
+    Messages themselves live in the store, because forks share them; `shares` says that this one may.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Conversation:
     model: str | None = None
     model_settings: dict[str, Any] | None = None
     deleted: bool = False
+    shares: bool = False
     created_at: datetime = field(default_factory=now)
     updated_at: datetime = field(default_factory=now)
     last_message_at: datetime | None = None
@@ -129,6 +131,7 @@ class Store:
         self.tools: dict[str, ServerTool] = {}
         self.conversations: dict[str, Conversation] = {}
         self.messages: dict[str, StoredMessage] = {}
+        self._stored = 0
 
     def agent(self, agent_id: str) -> Agent:
         """Find an agent."""
@@ -155,6 +158,22 @@ class Store:
         self.conversations[conversation.id] = conversation
         self.set_system(conversation, system_text)
         return conversation
+
+    def fork(self, source: Conversation, agent: Agent, *, last: str | None = None) -> Conversation:
+        """Start a conversation that shares the messages in another one's context, all or up to `last`."""
+        shared = source.in_context[1:]
+        if last is not None:
+            if last not in source.in_context:
+                raise not_found(f"Message {last} is not in the context of conversation {source.id}")
+            shared = source.in_context[1 : source.in_context.index(last) + 1]
+        fork_id = new_id("conv")
+        text = self.compiled_system(agent, fork_id)
+        fork = self.add_conversation(
+            agent, system_text=text, id=fork_id, model=source.model, model_settings=source.model_settings
+        )
+        fork.add(shared, start=1)
+        fork.shares = source.shares = True
+        return fork
 
     def compiled_system(self, agent: Agent, conversation_id: str) -> str:
         """Compile an agent's system prompt with its memory blocks."""
@@ -194,7 +213,7 @@ class Store:
         """List stored messages; an unknown cursor is no cursor."""
         entries = conversation.entries
         low = entries[page.after].position if page.after in entries else -1
-        high = entries[page.before].position if page.before in entries else len(self.messages) + 1
+        high = entries[page.before].position if page.before in entries else sys.maxsize
         ids = [message_id for message_id, entry in conversation.ordered() if low < entry.position < high]
         return [self.messages[message_id] for message_id in _cut(ids, page)]
 
@@ -207,7 +226,7 @@ class Store:
             if cursor is not None and cursor not in self.messages:
                 raise not_found(f"No message found with id '{cursor}' for agent '{agent.id}'.")
         low = self.messages[page.after].sequence if page.after else -1
-        high = self.messages[page.before].sequence if page.before else len(self.messages) + 1
+        high = self.messages[page.before].sequence if page.before else sys.maxsize
         conversations = [other for other in self.conversations.values() if other.agent_id == agent.id]
         taken = {message_id for conversation in conversations for message_id in conversation.entries}
         wanted = set(agent.default.entries) - taken if default_only else self._message_ids(agent)
@@ -220,7 +239,14 @@ class Store:
         return (message for message in self.messages.values() if message.run_id == run_id)
 
     def delete(self, conversation: Conversation) -> None:
-        """Delete a conversation: it is gone, and its list is empty."""
+        """Delete a conversation and its messages, except those that a fork has too."""
+        shared: set[str] = set()
+        if conversation.shares:
+            others = (other for other in self.conversations.values() if other is not conversation)
+            shared.update(*(other.entries for other in others))
+        for message_id in conversation.entries.keys() - shared:
+            if self.messages[message_id].conversation_id == conversation.id:
+                del self.messages[message_id]
         conversation.deleted = True
         conversation.entries.clear()
 
@@ -229,8 +255,9 @@ class Store:
         for message in messages:
             content, approvals = without_nulls(message.content), without_nulls(message.approvals)
             self.messages[message.id] = replace(
-                message, content=content, approvals=approvals, conversation_id=owner, sequence=len(self.messages)
+                message, content=content, approvals=approvals, conversation_id=owner, sequence=self._stored
             )
+            self._stored += 1
 
 
 def _cut(ids: list[str], page: Page) -> list[str]:

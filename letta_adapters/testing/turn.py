@@ -11,7 +11,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from uuid import uuid4
 
+from letta_adapters.testing.compaction import compacted, is_full
 from letta_adapters.testing.errors import ApiError, ModelError
 from letta_adapters.testing.frames import CANCELLED, DONE, error_frame, stop_reason, usage_statistics
 from letta_adapters.testing.gates import GateClosed
@@ -192,7 +194,29 @@ class Turn:
         self._checkpoint(step, inputs)
         whole = not self._streams_tokens
         await self._send_rows(step.new if whole else [m for m in step.new if m.role == "tool"])
+        tokens = answer.prompt_tokens + answer.completion_tokens
+        if is_full(self._agent, tokens):
+            await self._compact(step, tokens)
         return step.stop
+
+    async def _compact(self, step: _Step, tokens: int) -> None:
+        """Replace the context by a summary, this step's messages too; where that fails the turn goes on without."""
+        stats = {
+            "trigger": "post_step_context_check",
+            "context_tokens_before": tokens,
+            "context_tokens_after": tokens,
+            "context_window": self._agent.context_window,
+        }
+        try:
+            made = await compacted(self._model, self._context, mode="all", stats=stats)
+        except (ApiError, ModelError):
+            return
+        made = made.of_run(self._run.id, step_id=step.step_id, otid=str(uuid4()))
+        (frame,) = rows_of_all([replace(made.summary, step_id=None)])
+        await self._send(frame, always=True)
+        self._store.checkpoint(self._conversation, [made.summary], made.context)
+        self._context = made.context
+        self._made.append(made.summary)
 
     @property
     def _streams_tokens(self) -> bool:

@@ -20,7 +20,7 @@ from letta_adapters.wire import Conversation
 
 FOLLOWED = Target(agent_id="agent-1")
 ASKED: list[Entry] = [HumanEntry(content="hello", id="h-1")]
-MARKS = Marks(request="mark-1", said="mark-2")
+MARKS = Marks(said="mark-1")
 THREAD = Thread(thread_id="thread-1", namespace="model:task-1")
 
 

@@ -16,7 +16,7 @@ from tests.conftest import Backend
 from tests.contract.build import ADD, CLIENT_TOOLS, answers, consent, user
 from tests.contract.wire import Json, Wire
 from tests.durability.test_never_wedged import NEVER_MIND
-from tests.langchain.readback import Reader
+from tests.langchain.readback import Reader, story_of
 from tests.langchain.support import CALL, TOOLS, TWO_CALLS, Ask, conversation_of, each_way, human
 
 THEIRS: Json = {**ADD, "name": "theirs"}
@@ -155,7 +155,7 @@ def test_what_a_human_is_to_decide_is_never_decided_here(
     assert pinned.invoke(NEVER_MIND).text == "never mind"
 
 
-def test_a_call_that_waits_in_a_followed_conversation_is_somebody_elses_too(
+def test_a_call_of_somebody_else_in_a_followed_conversation_is_left_to_them_and_the_transcript_goes_on_in_a_fork(
     backend: Backend, agent_id: str, wire: Wire, reader: Reader
 ) -> None:
     model = ChatLetta(agent_id=agent_id, base_url=backend.base_url)
@@ -163,9 +163,9 @@ def test_a_call_that_waits_in_a_followed_conversation_is_somebody_elses_too(
     messages.append(model.invoke(messages))
     theirs = conversation_of(messages[-1])
     call = wire.post(theirs, user(THEIR_CALL), client_tools=[THEIRS]).call_id
-    with pytest.raises(PendingApprovalError) as caught:
-        model.invoke([*messages, human("and now?")])
-    assert [waiting["tool_call_id"] for waiting in caught.value.pending] == [call]
+    messages.append(human("and now?"))
+    messages.append(model.invoke(messages))
+    assert reader.story(conversation_of(messages[-1])) == story_of(messages)
     assert reader.rows(theirs)[-1]["tool_calls"][0]["tool_call_id"] == call
 
 
