@@ -37,11 +37,13 @@ class Seen:
         rows: Its rows, oldest first.
         anchored: Whether they begin right after the anchor, or with the conversation; else they are the newest.
         nonce: What stood for the ids of messages that have none, where the request was sent before.
+        unread: Whether there are more that no list shows.
     """
 
     rows: Sequence[Row]
     anchored: bool
     nonce: str = ""
+    unread: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,24 +98,17 @@ def answered_otherwise(items: Sequence[Item], seen: Seen) -> set[str]:
     return late
 
 
-def behind(anchor_id: str | None, in_context: Sequence[str], rows: Sequence[Row]) -> list[Row]:
-    """The rows that stand behind the anchor in what the model sees, in that order.
+def behind(anchor_id: str, in_context: Sequence[str]) -> list[str]:
+    """The messages that stand behind the anchor in what the model sees.
 
     After a compaction a list of rows tells neither their order nor what is new (measured); the ids in context do. An
-    anchor that is not among them was taken out by it, and whatever is left is newer.
+    anchor that is not among them was taken out by it, and whatever is left but the prompt and the summary is newer.
 
     Args:
         anchor_id: The anchor's message.
         in_context: The ids of all messages in context.
-        rows: Rows that were read.
     """
-    if anchor_id is not None and anchor_id in in_context:
-        in_context = in_context[list(in_context).index(anchor_id) + 1 :]
-    by_id: dict[str, list[Row]] = {}
-    for row in rows:
-        if not isinstance(row, Unknown):
-            by_id.setdefault(row.id, []).append(row)
-    return [row for one in in_context for row in by_id.get(one, ())]
+    return list(in_context[in_context.index(anchor_id) + 1 if anchor_id in in_context else 2 :])
 
 
 def is_compiled_prompt(row: Row) -> bool:

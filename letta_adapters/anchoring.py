@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from letta_adapters.transcript import Anchor, AssistantEntry, Entry, SystemEntry, ToolEntry
 
-__all__ = ["Position", "Tail", "Target", "position_of", "without_anchors", "without_repeated_results"]
+__all__ = ["Position", "Tail", "Target", "fingerprint", "position_of", "without_repeated_results"]
 
 Tail = Sequence[tuple[int, Entry]]
 """What is new, each with its position: 0 is the first message after the anchor."""
@@ -55,6 +56,7 @@ class Position:
         tail: What follows the anchor.
         start: Where in the transcript the tail begins.
         length: How many messages the transcript has after its leading system messages.
+        first: Fingerprint of the first of them.
     """
 
     transcript: Sequence[Entry]
@@ -65,6 +67,7 @@ class Position:
     tail: Tail
     start: int
     length: int
+    first: str | None
 
 
 def position_of(transcript: Sequence[Entry], target: Target, *, afresh: bool = False) -> Position:
@@ -94,6 +97,7 @@ def position_of(transcript: Sequence[Entry], target: Target, *, afresh: bool = F
         tail=list(enumerate(transcript[start:])),
         start=start,
         length=len(transcript) - leading,
+        first=fingerprint(transcript[leading]) if len(transcript) > leading else None,
     )
 
 
@@ -116,16 +120,6 @@ def _stands_before(here: Position, entry: Entry) -> bool:
     )
 
 
-def without_anchors(transcript: Sequence[Entry], unwanted: Callable[[Anchor], bool]) -> list[Entry]:
-    """The transcript without certain anchors: their answers are then told like anybody's."""
-    return [
-        replace(entry, anchor=None)
-        if isinstance(entry, AssistantEntry) and entry.anchor is not None and unwanted(entry.anchor)
-        else entry
-        for entry in transcript
-    ]
-
-
 def _last(transcript: Sequence[Entry], fits: Callable[[Anchor | None], bool]) -> int | None:
     for index in range(len(transcript) - 1, -1, -1):
         entry = transcript[index]
@@ -145,8 +139,8 @@ def _leading_system(transcript: Sequence[Entry]) -> int:
 def _inserted(transcript: Sequence[Entry], leading: int, index: int, target: Target) -> Tail:
     """What stands before an anchor and did not when it was given, as far as numbers can tell.
 
-    Branches that are joined come one after the other, so the strangers stand before all that the anchor's own
-    conversation said last.
+    It can stand before what was the first message then. The rest of it are branches that were joined, which come one
+    after the other: they stand before all that the anchor's own conversation said last.
     """
     entry = transcript[index]
     anchor = entry.anchor if isinstance(entry, AssistantEntry) else None
@@ -155,9 +149,22 @@ def _inserted(transcript: Sequence[Entry], leading: int, index: int, target: Tar
     count = index - leading - anchor.transcript_length
     if count <= 0:
         return ()
+    firsts = range(leading, leading + count + 1)
+    first = next((place for place in firsts if fingerprint(transcript[place]) == anchor.first), None)
+    if first is None:
+        return ()
+    strangers = list(range(leading, first))
     end = _last(transcript[:index], lambda other: not _same_place(other, anchor, target))
-    strangers = transcript[leading : end + 1][-count:] if end is not None else ()
-    return [(_FIRST_INSERTED - len(strangers) + 1 + number, one) for number, one in enumerate(strangers)]
+    if end is not None and len(strangers) < count:
+        strangers += range(max(first + 1, end + 1 - (count - len(strangers))), end + 1)
+    earliest = _FIRST_INSERTED - len(strangers) + 1
+    return [(earliest + number, transcript[place]) for number, place in enumerate(strangers)]
+
+
+def fingerprint(entry: Entry) -> str:
+    """What a message is known by: who speaks and what is said."""
+    said = entry.text if isinstance(entry, (SystemEntry, AssistantEntry)) else entry.content
+    return hashlib.sha256(repr((type(entry).__name__, said)).encode()).hexdigest()[:16]
 
 
 def _same_place(other: Anchor | None, anchor: Anchor, target: Target) -> bool:

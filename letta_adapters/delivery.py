@@ -25,8 +25,8 @@ from letta_adapters.pending import check_may_be_denied
 from letta_adapters.planner import Plan, Target, held_in
 from letta_adapters.policies import Policies
 from letta_adapters.retry import busy_delay
-from letta_adapters.sending import Sending, agent_of, fingerprint
-from letta_adapters.transcript import AssistantEntry, Entry, trusted
+from letta_adapters.sending import LookFirst, Sending, agent_of, fingerprint
+from letta_adapters.transcript import Anchor, AssistantEntry, Entry, trusted, without_anchors
 from letta_adapters.waiting import waiting_calls
 from letta_adapters.wire import Agent, Run
 
@@ -79,8 +79,11 @@ def delivery(
     """
     policies = policies or Policies()
     policies.check(pinned=target.pinned)
+    if anchor_key == "":
+        raise ValueError("`anchor_key` is empty: it would sign nothing. Leave it out, or pass a secret.")
+    transcript = trusted(transcript, anchor_key) if anchor_key else transcript
     job = Job(
-        transcript=trusted(transcript, anchor_key) if anchor_key else transcript,
+        transcript=without_anchors(transcript, lambda anchor: _is_nobodys(anchor, policies)),
         target=target,
         server=server,
         policies=policies,
@@ -89,6 +92,7 @@ def delivery(
         thread=thread,
         patience=patience or Patience(_BUSY_TIMEOUT),
         memory=memory,
+        retold=policies.ephemeral,
     )
     try:
         delivered = yield from _delivered(job)
@@ -97,6 +101,11 @@ def delivery(
         error.conversation_id = error.conversation_id or target.conversation_id
         raise
     return replace(delivered, anchor=delivered.anchor.signed(anchor_key)) if anchor_key else delivered
+
+
+def _is_nobodys(anchor: Anchor, policies: Policies) -> bool:
+    """Whether a conversation cannot be gone on with: it was deleted, or would be and is not ours to delete."""
+    return anchor.is_over or (policies.ephemeral and not anchor.ephemeral)
 
 
 def _delivered(job: Job) -> Flow:
@@ -121,7 +130,10 @@ def _one_turn(job: Job) -> Flow:
             try:
                 made, looked = yield from _planned(sending)
                 # What was read may be old news once another turn has ended, so such a plan is not kept while waiting.
-                return (yield from _send_and_settle(sending, made, _NONE if looked else job.patience))
+                return (yield from _send_and_settle(sending, made, looked=looked))
+            except LookFirst:
+                sending.look = True
+                continue
             except ConversationBusy as error:
                 if not looked or job.patience.left() <= 0:
                     raise
@@ -191,6 +203,7 @@ def _warn_of_lost_anchors(job: Job) -> None:
     stripped = not job.retold and any(
         isinstance(entry, AssistantEntry)
         and entry.anchor is None
+        and entry.text
         and job.memory.was_given(fingerprint(job, entry.text))
         for entry in job.transcript
     )
@@ -204,16 +217,18 @@ def _warn_of_lost_anchors(job: Job) -> None:
 # Rule 9: calls that wait and that the transcript does not know of.
 
 
-def _send_and_settle(sending: Sending, made: Plan, patience: Patience) -> Flow:
+def _send_and_settle(sending: Sending, made: Plan, *, looked: bool) -> Flow:
+    patience = _NONE if looked else sending.job.patience
     for _ in range(_MAX_SETTLED):
         try:
-            return (yield from sending.send(made, patience))
+            return (yield from sending.send(made, patience, looked=looked))
         except PendingApprovalError as error:
             if error.accepted is not False:
                 raise
             refused = error
         made = yield from _plan_with_what_waits(sending, made, refused)
-    return (yield from sending.send(made, patience))
+        looked = True
+    return (yield from sending.send(made, patience, looked=True))
 
 
 def _plan_with_what_waits(

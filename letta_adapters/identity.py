@@ -79,9 +79,9 @@ def with_otids(
 
 
 def _otid(*parts: Any) -> str:
-    return str(uuid5(_NAMESPACE, json.dumps(parts, ensure_ascii=False, separators=(",", ":"))))
+    return str(uuid5(_NAMESPACE, json.dumps(parts, separators=(",", ":"))))
 
 
 def _digest(message: MessageCreate | ApprovalCreate) -> str:
     body = message.model_dump(mode="json", exclude={"otid"}, exclude_none=True)
-    return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from letta_adapters.anchoring import Target, without_anchors
+from letta_adapters.anchoring import Target
 from letta_adapters.delivery_steps import Thread, TurnOptions
 from letta_adapters.locks import Patience
 from letta_adapters.memory import TurnMemory
 from letta_adapters.planner import Into, Plan, Seen, plan
 from letta_adapters.policies import Policies
-from letta_adapters.transcript import Entry, ToolEntry
+from letta_adapters.transcript import Entry, ToolEntry, without_anchors
 
 __all__ = ["Job"]
 
@@ -30,7 +30,7 @@ class Job:
         thread: Where in a program it is sent.
         patience: How long to wait for other turns of the conversation.
         memory: What this process remembers of turns that went wrong.
-        retold: Whether a conversation of the transcript was found gone.
+        retold: Whether anchors are left aside on purpose.
     """
 
     transcript: Sequence[Entry]
@@ -44,7 +44,14 @@ class Job:
     memory: TurnMemory
     retold: bool = False
 
-    def plan(self, *, seen: Seen | None = None, settle: Sequence[str] = (), into: Into | None = None) -> Plan:
+    def plan(
+        self,
+        *,
+        seen: Seen | None = None,
+        settle: Sequence[str] = (),
+        into: Into | None = None,
+        look: bool = False,
+    ) -> Plan:
         """Plan it with what is known."""
         return plan(
             self.transcript,
@@ -54,6 +61,7 @@ class Job:
             seen=seen,
             settle=settle,
             into=into,
+            look=look,
         )
 
     def upto(self, end: int) -> Job:

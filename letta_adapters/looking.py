@@ -8,7 +8,6 @@ from itertools import count
 from typing import Any
 
 from letta_adapters.alignment import Seen, behind, is_compiled_prompt
-from letta_adapters.anchoring import without_anchors
 from letta_adapters.client.endpoints import (
     Endpoint,
     list_messages,
@@ -22,9 +21,10 @@ from letta_adapters.job import Job
 from letta_adapters.matching import Row
 from letta_adapters.planner import Into, Plan
 from letta_adapters.retry import busy_delay
-from letta_adapters.transcript import Anchor, AssistantEntry, PendingRef
+from letta_adapters.system_text import digest_of
+from letta_adapters.transcript import Anchor, AssistantEntry, Entry, PendingRef, Transcript, without_anchors
 from letta_adapters.waiting import newest_first, waiting_calls
-from letta_adapters.wire import Conversation, KnownMessage, Run, Unknown
+from letta_adapters.wire import Conversation, KnownMessage, Run, SystemMessage, Unknown
 
 __all__ = ["ROWS_READ", "Gone", "look", "newest_rows", "with_ends_of_runs"]
 
@@ -70,9 +70,11 @@ def look(job: Job, made: Plan, *, into: Into | None, nonce: str) -> Reading:
         rows = yield from newest_rows(job, conversation_id)
         return job.plan(seen=Seen(rows=rows, anchored=False, nonce=nonce), into=into)
     rows, planned = yield from _look_on(job, made, into, nonce)
-    if not planned.forks:
+    if not planned.forks and (rows or _is_head(job, made)):
         return planned
-    if planned.stored_run_id is not None:  # asked to answer anew, but of a turn that is still under way
+    if (
+        planned.forks and planned.stored_run_id is not None
+    ):  # asked to answer anew, but of a turn that is still under way
         run: Run = yield retrieve_run(planned.stored_run_id)
         return replace(planned, forks=False) if run.in_flight else planned
     return (yield from _look_closer(job, made, into, nonce, rows))
@@ -143,20 +145,41 @@ def _gone(made: Plan) -> NotFound:
     )
 
 
+def _is_head(job: Job, made: Plan) -> bool:
+    """Whether an empty page can be trusted: after a compaction it may hide what is new (measured)."""
+    return job.memory.is_head((job.server, made.conversation_id or ""), made.anchor_message_id)
+
+
 def _look_closer(
     job: Job, made: Plan, into: Into | None, nonce: str, rows: list[Row]
 ) -> Generator[Endpoint[Any], Any, Plan]:
-    """Before a conversation is left: after a compaction a list shows old rows as new ones (measured)."""
+    """Ask which messages the model sees: after a compaction a list shows old rows as new ones, and hides new ones."""
     conversation_id, anchor_id = made.conversation_id or "", made.anchor_message_id
     if conversation_id == "default" or anchor_id is None:
         return job.plan(seen=Seen(rows=rows, anchored=True, nonce=nonce), into=into)
-    conversation: Conversation = yield retrieve_conversation(conversation_id)
-    context = conversation.in_context_message_ids
-    listed = {row.id for row in rows if not isinstance(row, Unknown)}
-    start = context.index(anchor_id) + 1 if anchor_id in context else 0
-    if set(context[start:]) - listed:
-        rows = [*rows, *(row for row in (yield from newest_rows(job, conversation_id)) if row.id not in listed)]
-    return job.plan(seen=Seen(rows=behind(anchor_id, context, rows), anchored=True, nonce=nonce), into=into)
+    try:
+        conversation: Conversation = yield retrieve_conversation(conversation_id)
+    except NotFound as error:
+        raise Gone(conversation_id, error) from error
+    ids = behind(anchor_id, conversation.in_context_message_ids)
+    by_id = _by_id(rows)
+    if not by_id.keys() >= set(ids):
+        by_id = {**_by_id((yield from newest_rows(job, conversation_id))), **by_id}
+    seen = Seen(
+        rows=[row for one in ids for row in by_id.get(one, ())],
+        anchored=True,
+        nonce=nonce,
+        unread=not by_id.keys() >= set(ids),
+    )
+    return job.plan(seen=seen, into=into)
+
+
+def _by_id(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if not isinstance(row, Unknown):
+            found.setdefault(row.id, []).append(row)
+    return found
 
 
 # Answers whose end was not seen.
@@ -201,20 +224,35 @@ def _rows_of_run(job: Job, run_id: str) -> Generator[Endpoint[Any] | Pause, Any,
     return newest_first(listed)
 
 
-def _with_end(job: Job, run_id: str, rows: Sequence[KnownMessage]) -> Sequence[Any]:
+def _with_end(job: Job, run_id: str, rows: Sequence[KnownMessage]) -> Transcript:
     """The transcript with the anchor that the answer would have had; with none, where nothing of it was stored."""
     if not rows:
         return without_anchors(job.transcript, lambda anchor: anchor.run_id == run_id)
     ids = tuple(dict.fromkeys(row.id for row in reversed(rows)))
-    pending = tuple(
-        PendingRef(tool_call_id=call.tool_call_id or "", name=call.name or "") for call in waiting_calls(rows)
-    )
-    end = {"message_id": ids[-1], "message_ids": ids, "pending": pending}
+    told = [row.content for row in rows if isinstance(row, SystemMessage)]
+    end: dict[str, Any] = {
+        "message_id": ids[-1],
+        "message_ids": ids,
+        "pending": tuple(
+            PendingRef(tool_call_id=call.tool_call_id or "", name=call.name or "") for call in waiting_calls(rows)
+        ),
+    }
 
-    def ended(anchor: Anchor | None) -> Anchor | None:
-        return anchor.model_copy(update=end) if anchor is not None and anchor.run_id == run_id else anchor
+    def ended(entry: Entry, position: int) -> Entry:
+        anchor = entry.anchor if isinstance(entry, AssistantEntry) else None
+        if not isinstance(entry, AssistantEntry) or anchor is None or anchor.run_id != run_id:
+            return entry
+        heard = digest_of(told[0]) if told else _heard_before(job.transcript, position, anchor)
+        return replace(entry, anchor=anchor.model_copy(update={**end, "system_hash": heard}))
 
-    return [
-        replace(entry, anchor=ended(entry.anchor)) if isinstance(entry, AssistantEntry) else entry
-        for entry in job.transcript
-    ]
+    return Transcript(job.transcript, ended)
+
+
+def _heard_before(transcript: Sequence[Entry], position: int, anchor: Anchor) -> str | None:
+    """The system text that the conversation had heard before: the last one that an anchor in it tells of."""
+    for index in range(position - 1, -1, -1):
+        entry = transcript[index]
+        earlier = entry.anchor if isinstance(entry, AssistantEntry) else None
+        if earlier is not None and earlier.conversation_id == anchor.conversation_id:
+            return earlier.system_hash
+    return None

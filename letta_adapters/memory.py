@@ -68,6 +68,7 @@ class TurnMemory:
         self._agents: _Bounded[str] = _Bounded(limit)
         self._fork_at_the_end_only: set[str] = set()
         self._said: set[str] = set()
+        self._heads: _Bounded[str] = _Bounded(limit)
         self._given: _Bounded[None] = _Bounded(limit)
         self._begun: _Bounded[int] = _Bounded(limit)
         self._mutex = threading.Lock()
@@ -106,6 +107,15 @@ class TurnMemory:
             known = warning in self._said
             self._said.add(warning)
             return not known
+
+    def keep_head(self, conversation: Request, message_id: str) -> None:
+        """Remember the last message of a conversation that this process saw."""
+        with self._mutex:
+            self._heads[conversation] = message_id
+
+    def is_head(self, conversation: Request, message_id: str | None) -> bool:
+        """Whether a message is the last one of a conversation, as far as this process saw."""
+        return message_id is not None and self._heads.get(conversation) == message_id
 
     def keep_answer(self, answer: Request) -> None:
         """Remember that an answer was given."""

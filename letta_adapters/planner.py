@@ -90,6 +90,7 @@ class Plan:
         system_hash: Digest of the leading system text, for the anchor of the answer.
         override_system: The system prompt of this request.
         transcript_length: How many messages are answered, for the anchor of the answer.
+        first: Fingerprint of the first of them, for the anchor of the answer.
         nudged: Whether it asks for a tool call by name.
         reads: What has to be read, and the plan made again, before it is sent.
         run_id: The run whose end has to be read.
@@ -106,6 +107,7 @@ class Plan:
     system_hash: str | None = None
     override_system: str | None = None
     transcript_length: int | None = None
+    first: str | None = None
     nudged: bool = False
     reads: Reads | None = None
     run_id: str | None = None
@@ -154,6 +156,7 @@ def plan(
     seen: Seen | None = None,
     settle: Sequence[str] = (),
     into: Into | None = None,
+    look: bool = False,
 ) -> Plan:
     """Work out what to send.
 
@@ -165,6 +168,7 @@ def plan(
         seen: What was read, where a plan asked for it.
         settle: Ids of the calls that the server waits for, where it said so; each is answered or denied.
         into: The conversation that the transcript goes on in, whatever its anchors say.
+        look: Whether the conversation is to be looked at in any case.
 
     Raises:
         ValueError: There is nothing to send: an empty transcript, only system messages, an empty human message.
@@ -175,7 +179,13 @@ def plan(
     here = position_of(transcript, target, afresh=into is not None and not into.at_anchor)
     _check_nothing_is_empty(here)
     draft = _Draft(
-        here=here, target=target, policies=policies or Policies(), must_call=must_call, settle=settle, into=into
+        here=here,
+        target=target,
+        policies=policies or Policies(),
+        must_call=must_call,
+        settle=settle,
+        into=into,
+        look=look,
     )
     if seen is not None:
         made = draft.aligned(seen)
@@ -221,6 +231,7 @@ class _Draft:
     must_call: Sequence[str]
     settle: Sequence[str]
     into: Into | None
+    look: bool
 
     @property
     def conversation_id(self) -> str | None:
@@ -263,8 +274,9 @@ class _Draft:
         run_id = self.here.anchor.run_id if self.here.anchor else None
         scope = made.scope(made.conversation_id or "")
         found = align(made.items, scope, seen, repeatable=made.repeatable, own_run=run_id)
-        if found.stranger is not None and self._on_divergence != "append":
-            return self._diverged(made, found.stranger.run_id)
+        unread = seen.unread and found.runs[-1] is None
+        if (found.stranger is not None or unread) and self._on_divergence != "append":
+            return self._diverged(made, found.stranger.run_id if found.stranger is not None else None)
         return self._left(made, found.runs, seen)
 
     def _left(self, made: Plan, runs: Sequence[str | None], seen: Seen) -> Plan:
@@ -292,7 +304,9 @@ class _Draft:
                 conversation_id=made.conversation_id,
                 run_id=run_id,
             )
-        return replace(made, forks=True).because(f"rule 8: the conversation went another way, in {run_id}; a fork")
+        return replace(made, forks=True).because(
+            f"rule 8: the conversation went another way{f', in {run_id}' if run_id else ''}; a fork"
+        )
 
     def _reads(self, made: Plan) -> Reads | None:
         """What a plan has to know (rules 5 and 8)."""
@@ -306,7 +320,7 @@ class _Draft:
 
     def _needs_a_look(self, made: Plan) -> bool:
         """Whether a pinned conversation is looked at: one new message needs none, its otid tells if it is there."""
-        return self._needs_held or bool(made.answering) or len(made.items) > 1
+        return self.look or self._needs_held or bool(made.answering) or len(made.items) > 1
 
     @property
     def _needs_held(self) -> bool:
@@ -344,6 +358,7 @@ class _Draft:
             system_hash=system.hash,
             override_system=system.override,
             transcript_length=here.length,
+            first=here.first,
             nudged=bool(nudge),
             reasons=tuple(reasons),
         )

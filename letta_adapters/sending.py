@@ -28,7 +28,11 @@ from letta_adapters.planner import Into, Plan
 from letta_adapters.transcript import anchor_of
 from letta_adapters.wire import Conversation
 
-__all__ = ["Sending", "agent_of", "fingerprint"]
+__all__ = ["LookFirst", "Sending", "agent_of", "fingerprint"]
+
+
+class LookFirst(Exception):
+    """A request failed before, so others may have brought some of it since. Internal."""
 
 
 @dataclass(kw_only=True)
@@ -40,6 +44,7 @@ class Sending:
         into: The conversation that it goes on in, where no anchor of the transcript says so.
         nonce: Stands for the ids of messages that have none.
         lost: The turn that the server may have taken, when the same call was made before and its end was not seen.
+        look: Whether the conversation is looked at in any case.
     """
 
     job: Job
@@ -47,6 +52,7 @@ class Sending:
     into: Into | None
     nonce: str
     lost: LostTurn | None
+    look: bool = False
 
     @classmethod
     def of(cls, job: Job) -> Sending:
@@ -64,18 +70,27 @@ class Sending:
         )
 
     def plan(self) -> Plan:
-        """Plan it with what is known."""
-        return self.job.plan(into=self.into)
+        """Plan it with what is known. What failed before is looked for: another request may have stored it since."""
+        made = self.job.plan(into=self.into, look=self.look)
+        if made.conversation_id is not None and self.job.memory.attempt(self._request(made)) > 1:
+            self.look = True
+            return self.job.plan(into=self.into, look=True)
+        return made
 
     def remember(self) -> None:
         """Remember a turn whose end was not seen."""
         if self.lost is not None:
             self.job.memory.lost(self.key, self.lost)
 
-    def send(self, made: Plan, patience: Patience) -> Flow:
-        """Send what was planned, counting past failures of before."""
+    def send(self, made: Plan, patience: Patience, *, looked: bool) -> Flow:
+        """Send what was planned, counting past failures of before.
+
+        Raises:
+            LookFirst: It failed before, and was planned without looking at the conversation.
+            LettaError: The turn failed.
+        """
         conversation_id, memory = made.conversation_id or "", self.job.memory
-        request = (self.job.server, *_otids(made, conversation_id, nonce=self.nonce))
+        request = self._request(made)
         may_be_stored = made.repeatable or self.lost is not None
         first = memory.attempt(request)
         for attempt in count(first):
@@ -104,7 +119,12 @@ class Sending:
             if not failed_for_good or not outcome.replayed or attempt - first >= MAX_ATTEMPTS - 1:
                 yield from self._clear_up(error, made)
                 raise error
+            if not looked:
+                raise LookFirst
         raise AssertionError("count() has no end")
+
+    def _request(self, made: Plan) -> tuple[str, ...]:
+        return (self.job.server, *_otids(made, made.conversation_id or "", nonce=self.nonce))
 
     def _prepare(self, made: Plan, conversation_id: str, attempt: int) -> PreparedTurn:
         options = self.job.options
@@ -124,13 +144,20 @@ class Sending:
 
     def _delivered(self, turn: FinishedTurn, made: Plan) -> Generator[Endpoint[Any], Any, Delivered]:
         turn = replace(turn, agent_id=turn.agent_id or (yield from agent_of(self.job, turn.conversation_id)))
-        if self.job.policies.ephemeral and turn.stop_reason != "requires_approval":
-            with suppress(LettaError):  # the answer is here; what is left behind is not worth losing it
-                yield delete_conversation(turn.conversation_id)
         self.job.memory.keep_answer(fingerprint(self.job, turn.text))
         anchor = anchor_of(
-            turn, system_hash=made.system_hash, transcript_length=made.transcript_length, nudged=made.nudged
+            turn,
+            system_hash=made.system_hash,
+            transcript_length=made.transcript_length,
+            first=made.first,
+            nudged=made.nudged,
+            ephemeral=self.job.policies.ephemeral,
         )
+        if anchor.message_id is not None:
+            self.job.memory.keep_head((self.job.server, turn.conversation_id), anchor.message_id)
+        if anchor.is_over:
+            with suppress(LettaError):  # the answer is here; what is left behind is not worth losing it
+                yield delete_conversation(turn.conversation_id)
         return Delivered(turn=turn, anchor=anchor)
 
     def _clear_up(self, error: LettaError, made: Plan) -> Generator[Endpoint[Any], Any, None]:
@@ -143,7 +170,7 @@ class Sending:
 
 def fingerprint(job: Job, text: str) -> tuple[str, ...]:
     """What an answer is known by when its metadata is lost."""
-    return (job.server, job.target.agent_id or "", hashlib.sha256(text.encode()).hexdigest())
+    return (job.server, job.target.agent_id or "", hashlib.sha256(repr(text).encode()).hexdigest())
 
 
 def _otids(made: Plan, conversation_id: str, *, nonce: str) -> list[str]:

@@ -10,9 +10,9 @@ from letta_adapters.anchoring import Position
 from letta_adapters.identity import Item
 from letta_adapters.policies import SystemPolicy
 from letta_adapters.tail import item
-from letta_adapters.transcript import Entry, SystemEntry
+from letta_adapters.transcript import Entry, SystemEntry, sendable
 
-__all__ = ["SystemText", "system_text"]
+__all__ = ["SystemText", "digest_of", "system_text"]
 
 _POSITION = -1
 """Before everything that the tail says."""
@@ -54,7 +54,7 @@ def system_text(here: Position, policy: SystemPolicy) -> SystemText:
     text = _joined(here.leading)
     match policy:
         case "once":
-            return SystemText(to_tell=text, hash=hashlib.sha256(text.encode()).hexdigest()[:16] if text else None)
+            return SystemText(to_tell=text, hash=digest_of(text) if text else None)
         case "override":
             whole = "\n\n".join(filter(None, (text, _joined([entry for _, entry in here.tail]))))
             return SystemText(override=whole or None)
@@ -62,5 +62,10 @@ def system_text(here: Position, policy: SystemPolicy) -> SystemText:
             return SystemText()
 
 
+def digest_of(text: str) -> str:
+    """What an anchor keeps of a system text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def _joined(entries: Sequence[Entry]) -> str:
-    return "\n\n".join(entry.text for entry in entries if isinstance(entry, SystemEntry) and entry.text)
+    return sendable("\n\n".join(entry.text for entry in entries if isinstance(entry, SystemEntry) and entry.text))

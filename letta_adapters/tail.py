@@ -10,12 +10,13 @@ from typing_extensions import assert_never
 
 from letta_adapters.anchoring import Tail
 from letta_adapters.identity import Item
-from letta_adapters.transcript import AssistantEntry, Content, Entry, HumanEntry, SystemEntry, ToolEntry
+from letta_adapters.transcript import AssistantEntry, Content, Entry, HumanEntry, SystemEntry, ToolEntry, sendable
 from letta_adapters.wire import (
     Approval,
     ApprovalCreate,
     ApprovalReturn,
     ContentPart,
+    ImageContent,
     InputPart,
     MessageCreate,
     TextContent,
@@ -61,7 +62,7 @@ def answers(tail: Tail, pending: Sequence[str], reasons: list[str]) -> list[Item
 
 
 def _result(entry: ToolEntry) -> ToolReturn:
-    content = entry.content if isinstance(entry.content, str) else list[ContentPart](entry.content)
+    content = sendable(entry.content) if isinstance(entry.content, str) else list[ContentPart](_parts(entry.content))
     return ToolReturn(tool_call_id=entry.tool_call_id, tool_return=content, status=entry.status)
 
 
@@ -128,9 +129,16 @@ def item(
     name: str | None = None,
 ) -> Item:
     """A message to send."""
-    body = content if isinstance(content, str) else list[InputPart](content)
+    body = sendable(content) if isinstance(content, str) else list[InputPart](_parts(content))
     message = MessageCreate(role=role, content=body, name=name)
     return Item(message=message, position=position, framework_id=framework_id)
+
+
+def _parts(parts: Sequence[TextContent | ImageContent]) -> list[TextContent | ImageContent]:
+    return [
+        part.model_copy(update={"text": sendable(part.text)}) if isinstance(part, TextContent) else part
+        for part in parts
+    ]
 
 
 def _human(position: int, entry: HumanEntry) -> Item:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, TypeVar, overload
@@ -30,13 +31,23 @@ __all__ = [
     "ToolEntry",
     "Transcript",
     "anchor_of",
+    "sendable",
     "trusted",
+    "without_anchors",
 ]
 
 M = TypeVar("M")
 
 Content = str | tuple[TextContent | ImageContent, ...]
 """What people and tools say: text, or text and images."""
+
+
+_ID = re.compile(r"default|(agent|conv|run|message)-[A-Za-z0-9_.-]+")
+
+
+def sendable(text: str) -> str:
+    """The text without lone surrogates, which no server takes; programs read them from broken output."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _as_tuple(value: Any) -> Any:
@@ -64,8 +75,10 @@ class Anchor(BaseModel):
         stop_reason: Why the turn ended.
         pending: The calls that the server waits for.
         system_hash: Digest of the leading system text that the conversation has been told.
-        transcript_length: How many messages, system ones aside, the transcript had that was answered.
+        transcript_length: How many messages the transcript had that was answered, after its leading system messages.
+        first: Fingerprint of the first of them.
         nudged: Whether the answer was asked for by naming tools that had to be called.
+        ephemeral: Whether the conversation is deleted when the turn has ended for good.
         signature: What proves that nobody made it up, where anchors are signed.
     """
 
@@ -80,13 +93,20 @@ class Anchor(BaseModel):
     pending: Annotated[tuple[PendingRef, ...], BeforeValidator(_as_tuple)] = ()
     system_hash: str | None = None
     transcript_length: int | None = None
+    first: str | None = None
     nudged: bool = False
+    ephemeral: bool = False
     signature: str | None = None
 
     def to_metadata(self) -> dict[str, Any]:
         """The anchor as plain JSON data."""
-        unsaid = {name for name in ("nudged", "signature") if not getattr(self, name)}
+        unsaid = {name for name in ("nudged", "ephemeral", "signature") if not getattr(self, name)}
         return self.model_dump(mode="json", exclude=unsaid)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its conversation was deleted with the end of the turn."""
+        return self.ephemeral and not self.pending
 
     @property
     def is_partial(self) -> bool:
@@ -111,15 +131,20 @@ class Anchor(BaseModel):
         if not isinstance(data, Mapping):
             return None
         try:
-            return cls.model_validate(data)
+            anchor = cls.model_validate(data)
         except ValidationError:
             return None
+        ids = (anchor.agent_id, anchor.conversation_id, anchor.run_id, anchor.message_id)
+        return anchor if all(one is None or _ID.fullmatch(one) for one in ids) else None
 
 
-def anchor_of(
-    turn: FinishedTurn, *, system_hash: str | None, transcript_length: int | None = None, nudged: bool = False
-) -> Anchor:
-    """The anchor that belongs to an answer."""
+def anchor_of(turn: FinishedTurn, **told: Any) -> Anchor:
+    """The anchor that belongs to an answer.
+
+    Args:
+        turn: The turn that gave the answer.
+        told: What else the anchor is to say: `system_hash`, `transcript_length`, `first`, `nudged`, `ephemeral`.
+    """
     return Anchor(
         agent_id=turn.agent_id,
         conversation_id=turn.conversation_id,
@@ -128,9 +153,7 @@ def anchor_of(
         message_ids=turn.message_ids,
         stop_reason=turn.stop_reason,
         pending=tuple(PendingRef(tool_call_id=call.tool_call_id, name=call.name) for call in turn.pending),
-        system_hash=system_hash,
-        transcript_length=transcript_length,
-        nudged=nudged,
+        **told,
     )
 
 
@@ -223,11 +246,16 @@ class Transcript(Sequence[Entry]):
         return self._entries[position]
 
 
-def trusted(transcript: Sequence[Entry], key: str) -> Transcript:
-    """The transcript without anchors that were not signed with this key."""
+def without_anchors(transcript: Sequence[Entry], unwanted: Callable[[Anchor], bool]) -> Transcript:
+    """The transcript without certain anchors: their answers are then told like anybody's."""
 
     def checked(entry: Entry, _: int) -> Entry:
-        forged = isinstance(entry, AssistantEntry) and entry.anchor is not None and not entry.anchor.is_signed(key)
-        return replace(entry, anchor=None) if forged else entry
+        anchored = isinstance(entry, AssistantEntry) and entry.anchor is not None and unwanted(entry.anchor)
+        return replace(entry, anchor=None) if anchored else entry
 
     return Transcript(transcript, checked)
+
+
+def trusted(transcript: Sequence[Entry], key: str) -> Transcript:
+    """The transcript without anchors that were not signed with this key."""
+    return without_anchors(transcript, lambda anchor: not anchor.is_signed(key))

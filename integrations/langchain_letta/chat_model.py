@@ -178,6 +178,8 @@ class ChatLetta(BaseChatModel):
     @model_validator(mode="after")
     def _check_target(self) -> Self:
         self._policies().check(pinned=self._target().pinned)
+        if self._signing_key == "":
+            raise ValueError("`anchor_key` is empty: it would sign nothing. Leave it out, or pass a secret.")
         Settings.resolve(self.base_url, self.api_key)
         return self
 

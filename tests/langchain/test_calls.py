@@ -10,6 +10,8 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 
 from langchain_letta import ChatLetta
+from letta_adapters.anchoring import fingerprint
+from letta_adapters.transcript import HumanEntry
 from tests.conftest import Backend
 from tests.langchain.readback import Line, Reader, story_of
 from tests.langchain.support import Ask, conversation_of, each_way, fold, human, letta, new_gate, said
@@ -163,6 +165,7 @@ def test_an_answer_tells_where_it_stands(model: ChatLetta, agent_id: str, reader
         "pending": [],
         "system_hash": None,
         "transcript_length": 1,
+        "first": fingerprint(HumanEntry(content="hello")),
         "step_count": 1,
         "context_tokens": 120,
     }

@@ -70,14 +70,14 @@ def test_a_pinned_model_without_an_anchor_tells_it_once_to_messages_with_ids(
 def test_a_text_that_a_turn_in_flight_tells_is_not_told_by_the_one_that_waits_for_it(
     backend: Backend, pinned: ChatLetta, conversation_id: str, reader: Reader
 ) -> None:
-    """Its rows are not there yet when the second turn reads; after waiting it has to read again."""
+    """Its rows are not there yet when the second turn begins, which asks for its run and reads when that is over."""
     gate, system = new_gate(), SystemMessage("Be brief.")
 
-    def open_when_busy(answer: httpx.Response) -> None:
-        if answer.status_code == 409:
+    def open_when_asked(answer: httpx.Response) -> None:
+        if "/v1/runs/" in answer.request.url.path:
             backend.open_gate(gate)
 
-    with httpx.Client(event_hooks={"response": [open_when_busy]}) as http, ThreadPoolExecutor(1) as pool:
+    with httpx.Client(event_hooks={"response": [open_when_asked]}) as http, ThreadPoolExecutor(1) as pool:
         second = ChatLetta(conversation_id=conversation_id, base_url=backend.base_url, http_client=http)
         first = pool.submit(pinned.invoke, [system, HumanMessage(f"[[hold {gate}]] [[say one]]")])
         backend.wait_for_gate(gate)
