@@ -7,20 +7,17 @@ run is a stranger's: the conversation went another way than the transcript.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 from letta_adapters.identity import MAX_ATTEMPTS, Item, with_otids
-from letta_adapters.matching import Row, response_to, runs_that_stored, same_answers
+from letta_adapters.matching import Row, is_the_servers, response_to, runs_that_stored, same_answer, same_answers
 from letta_adapters.wire import (
     ApprovalCreate,
     ApprovalResponseMessage,
-    EventMessage,
     KnownMessage,
-    SummaryMessage,
     SystemMessage,
+    ToolReturn,
     ToolReturnMessage,
     Unknown,
     UserMessage,
@@ -85,9 +82,15 @@ def align(
     return Alignment(runs=tuple(runs), stranger=_stranger(runs, seen.rows, ours, own_run) if seen.anchored else None)
 
 
-def answered_otherwise(items: Sequence[Item], seen: Seen) -> set[str]:
-    """Calls that the request answers and that have another answer already."""
-    late: set[str] = set()
+def answered_otherwise(items: Sequence[Item], results: Sequence[ToolReturn], seen: Seen) -> set[str]:
+    """Calls that have another answer already.
+
+    Args:
+        items: The request, which may answer calls.
+        results: What the transcript says of other calls.
+        seen: What was read.
+    """
+    late = {result.tool_call_id for result in results if _is_answered_otherwise(result, seen)}
     for item in items:
         if not isinstance(item.message, ApprovalCreate):
             continue
@@ -111,6 +114,14 @@ def behind(anchor_id: str, in_context: Sequence[str]) -> list[str]:
     return list(in_context[in_context.index(anchor_id) + 1 if anchor_id in in_context else 2 :])
 
 
+def _is_answered_otherwise(result: ToolReturn, seen: Seen) -> bool:
+    response = response_to({result.tool_call_id}, seen.rows, anchored=seen.anchored)
+    if response is None:
+        return False
+    stored = [answer for answer in response.approvals or () if answer.tool_call_id == result.tool_call_id]
+    return not any(same_answer(result, answer) for answer in stored)
+
+
 def is_compiled_prompt(row: Row) -> bool:
     """Whether it is the row that every conversation begins with: the only one that no run made (measured)."""
     return isinstance(row, SystemMessage) and row.run_id is None and row.otid is None
@@ -126,7 +137,7 @@ def _stranger(
     known = {run for run in (*runs, own_run) if run is not None and not _was_told_else(by_run.get(run, ()), ours)}
     last = runs[-1]
     for row in rows:
-        if isinstance(row, Unknown) or is_compiled_prompt(row) or _is_the_servers(row):
+        if isinstance(row, Unknown) or is_compiled_prompt(row) or is_the_servers(row):
             continue
         if last is not None and row.run_id == last and last in known:
             return None  # all of the request is there; what came later is another story
@@ -146,7 +157,7 @@ def _by_run(rows: Sequence[Row]) -> Runs:
 def _was_told_else(run: Sequence[KnownMessage], ours: Collection[str | None]) -> bool:
     """Whether a run was given anything that is not ours."""
     return any(
-        isinstance(row, (UserMessage, SystemMessage)) and row.otid not in ours and not _is_the_servers(row)
+        isinstance(row, (UserMessage, SystemMessage)) and row.otid not in ours and not is_the_servers(row)
         for row in run
     )
 
@@ -154,16 +165,3 @@ def _was_told_else(run: Sequence[KnownMessage], ours: Collection[str | None]) ->
 def _settles(run: Sequence[KnownMessage]) -> bool:
     """Whether a run did nothing but answer calls."""
     return bool(run) and all(isinstance(row, (ApprovalResponseMessage, ToolReturnMessage)) for row in run)
-
-
-def _is_the_servers(row: Row) -> bool:
-    """Whether the server wrote it by itself: summaries, notes, and alerts that it packs in a user's message."""
-    if isinstance(row, (SummaryMessage, EventMessage)):
-        return True
-    if not isinstance(row, UserMessage) or not isinstance(row.content, str):
-        return False
-    try:
-        packed: Any = json.loads(row.content)
-    except ValueError:
-        return False
-    return isinstance(packed, dict) and cast("dict[str, Any]", packed).get("type") == "system_alert"

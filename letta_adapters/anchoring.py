@@ -13,7 +13,7 @@ __all__ = ["Position", "Tail", "Target", "fingerprint", "position_of", "without_
 Tail = Sequence[tuple[int, Entry]]
 """What is new, each with its position: 0 is the first message after the anchor."""
 
-_FIRST_INSERTED = -2
+_LAST_INSERTED = -2
 """Position of the last message that came in before the anchor; -1 is the leading system text's."""
 
 
@@ -157,7 +157,7 @@ def _inserted(transcript: Sequence[Entry], leading: int, index: int, target: Tar
     end = _last(transcript[:index], lambda other: not _same_place(other, anchor, target))
     if end is not None and len(strangers) < count:
         strangers += range(max(first + 1, end + 1 - (count - len(strangers))), end + 1)
-    earliest = _FIRST_INSERTED - len(strangers) + 1
+    earliest = _LAST_INSERTED - len(strangers) + 1
     return [(earliest + number, transcript[place]) for number, place in enumerate(strangers)]
 
 

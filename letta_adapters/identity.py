@@ -16,13 +16,17 @@ from uuid import UUID, uuid5
 
 from letta_adapters.wire import ApprovalCreate, InputMessage, MessageCreate
 
-__all__ = ["MAX_ATTEMPTS", "Item", "conversation_marker", "is_repeatable", "with_otids"]
+__all__ = ["LEADING", "MAX_ATTEMPTS", "Item", "conversation_marker", "is_repeatable", "with_otids"]
 
 _NAMESPACE = UUID("6b1f6a3e-0c55-5d0a-9d53-5f9d7f0a4c11")
 """Name space of derived otids; changing it would make every re-run a new turn."""
 
 MAX_ATTEMPTS = 21
 """Times that one request may have been made anew, because it had failed and left nothing."""
+
+
+LEADING = -1
+"""Position of the leading system text: before everything that the tail says."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
-from typing import TypeGuard
+from typing import Any, TypeGuard, cast
 
 from letta_adapters.wire import (
     Approval,
@@ -12,14 +13,28 @@ from letta_adapters.wire import (
     ApprovalResponseMessage,
     ApprovalReturn,
     AssistantMessage,
+    EventMessage,
     InputMessage,
     KnownMessage,
     MessageCreate,
+    SummaryMessage,
+    SystemMessage,
     Unknown,
+    UserMessage,
     calls_of,
 )
 
-__all__ = ["Row", "answers_by_call", "response_to", "run_that_stored", "runs_that_stored", "same_answers"]
+__all__ = [
+    "Row",
+    "answers_by_call",
+    "is_input",
+    "is_the_servers",
+    "response_to",
+    "run_that_stored",
+    "runs_that_stored",
+    "same_answer",
+    "same_answers",
+]
 
 Row = KnownMessage | Unknown
 """One row of a list of messages."""
@@ -52,7 +67,7 @@ def runs_that_stored(messages: Sequence[InputMessage], rows: Sequence[Row], *, a
     runs = [_run_of(message, known, by_otid, anchored=anchored) for message in messages]
     said = _said_by(known, {run_id for run_id in runs if run_id is not None}) if None in runs else {}
     return [
-        run_id or (said.get(str(message.content)) if _is_the_assistants(message) else None)
+        run_id or (_take(said, str(message.content)) if _is_the_assistants(message) else None)
         for message, run_id in zip(messages, runs, strict=True)
     ]
 
@@ -61,13 +76,21 @@ def _is_the_assistants(message: InputMessage) -> TypeGuard[MessageCreate]:
     return isinstance(message, MessageCreate) and message.role == "assistant"
 
 
-def _said_by(rows: Sequence[Row], runs: Collection[str]) -> dict[str, str]:
-    """The run that says a text: in one message, or in all of its messages together."""
-    texts: dict[str, list[str]] = {}
+def _said_by(rows: Sequence[Row], runs: Collection[str]) -> dict[str, list[str]]:
+    """The runs that say a text, in one message or in all of their messages together, once for each time."""
+    parts: dict[str, list[str]] = {}
     for row in rows:
         if isinstance(row, AssistantMessage) and isinstance(row.content, str) and row.run_id in runs:
-            texts.setdefault(row.run_id or "", []).append(row.content)
-    return {text: run_id for run_id, parts in texts.items() for text in ("".join(parts), *parts)}
+            parts.setdefault(row.run_id or "", []).append(row.content)
+    said: dict[str, list[str]] = {}
+    for run_id, texts in parts.items():
+        for text in texts if len(texts) == 1 else ["".join(texts), *texts]:
+            said.setdefault(text, []).append(run_id)
+    return said
+
+
+def _take(said: dict[str, list[str]], text: str) -> str | None:
+    return said[text].pop(0) if said.get(text) else None
 
 
 def _run_of(
@@ -101,10 +124,10 @@ def response_to(call_ids: Collection[str], rows: Sequence[Row], *, anchored: boo
 def same_answers(stored: ApprovalResponseMessage, sent: ApprovalCreate) -> bool:
     """Whether an answer to calls is the one that is stored."""
     ours, theirs = answers_by_call(sent), answers_by_call(stored)
-    return ours.keys() == theirs.keys() and all(_same(ours[call_id], theirs[call_id]) for call_id in ours)
+    return ours.keys() == theirs.keys() and all(same_answer(ours[call_id], theirs[call_id]) for call_id in ours)
 
 
-def _same(sent: Approval, stored: Approval) -> bool:
+def same_answer(sent: Approval, stored: Approval) -> bool:
     """Whether an answer is stored, as far as it can be told: long texts are clipped, images left out (measured)."""
     if isinstance(sent, ApprovalReturn) or isinstance(stored, ApprovalReturn):
         return (
@@ -119,3 +142,21 @@ def _same(sent: Approval, stored: Approval) -> bool:
 def answers_by_call(message: ApprovalCreate | ApprovalResponseMessage) -> dict[str, Approval]:
     """The answers of a message, by the ids of their calls."""
     return {answer.tool_call_id: answer for answer in message.approvals or ()}
+
+
+def is_input(row: Row) -> bool:
+    """Whether a row is part of what a request said, and surely so: the assistant's words may be an answer."""
+    return isinstance(row, (UserMessage, SystemMessage, ApprovalResponseMessage)) and not is_the_servers(row)
+
+
+def is_the_servers(row: Row) -> bool:
+    """Whether the server wrote it by itself: summaries, notes, and alerts that it packs in a user's message."""
+    if isinstance(row, (SummaryMessage, EventMessage)):
+        return True
+    if not isinstance(row, UserMessage) or not isinstance(row.content, str):
+        return False
+    try:
+        packed: Any = json.loads(row.content)
+    except ValueError:
+        return False
+    return isinstance(packed, dict) and cast("dict[str, Any]", packed).get("type") == "system_alert"

@@ -27,14 +27,22 @@ from typing import Literal
 from letta_adapters.alignment import Seen, align, answered_otherwise
 from letta_adapters.anchoring import Position, Target, position_of, without_repeated_results
 from letta_adapters.errors import Divergence, NothingToSend
-from letta_adapters.identity import Item, is_repeatable, with_otids
+from letta_adapters.identity import LEADING, Item, is_repeatable, with_otids
 from letta_adapters.matching import Row
 from letta_adapters.policies import Policies
 from letta_adapters.system_text import system_text
-from letta_adapters.tail import answers, item, said
+from letta_adapters.tail import answers, item, result_of, said
 from letta_adapters.transcript import Entry, HumanEntry, SystemEntry, ToolEntry
 from letta_adapters.waiting import waiting_calls
-from letta_adapters.wire import ApprovalCreate, ApprovalResponseMessage, InputMessage, SystemMessage, Unknown
+from letta_adapters.wire import (
+    ApprovalCreate,
+    ApprovalRequestMessage,
+    ApprovalResponseMessage,
+    InputMessage,
+    SystemMessage,
+    ToolReturn,
+    Unknown,
+)
 
 __all__ = ["Held", "Into", "Plan", "Reads", "Seen", "Target", "held_in", "plan"]
 
@@ -70,11 +78,13 @@ class Held:
         system_texts: Its system messages.
         pending: Ids of the calls that it waits for.
         answered: Ids of the calls that were answered last.
+        asked_in: The message that asked for them, the pending ones or else those that were answered last.
     """
 
     system_texts: frozenset[str] = frozenset()
     pending: tuple[str, ...] = ()
     answered: tuple[str, ...] = ()
+    asked_in: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,10 +211,12 @@ def held_in(rows: Sequence[Row]) -> Held:
     """What the newest rows of a conversation tell, given oldest first."""
     known = [row for row in reversed(rows) if not isinstance(row, Unknown)]
     responses = [row for row in known if isinstance(row, ApprovalResponseMessage)]
+    requests = [row.id for row in known if isinstance(row, ApprovalRequestMessage)]
     return Held(
         system_texts=frozenset(row.content for row in known if isinstance(row, SystemMessage)),
         pending=tuple(call.tool_call_id or "" for call in waiting_calls(known)),
         answered=tuple(answer.tool_call_id for row in responses[:1] for answer in row.approvals or ()),
+        asked_in=requests[0] if requests else None,
     )
 
 
@@ -268,7 +280,7 @@ class _Draft:
 
     def _beside(self, seen: Seen, held: Held | None) -> Plan:
         made = self.request(held=held)
-        too_late = answered_otherwise(made.items, seen)
+        too_late = answered_otherwise(made.items, self._other_results(), seen)
         if too_late:
             made = self.request(held=held, too_late=too_late)
         run_id = self.here.anchor.run_id if self.here.anchor else None
@@ -287,9 +299,23 @@ class _Draft:
         if last is None:
             there = len(runs) - len(kept)
             return left.because(f"rule 8: {there} of the messages are there already") if there else left
+        if any(item.position == LEADING and run_id is None for item, run_id in zip(made.items, runs, strict=True)):
+            # The answer is of a request with another system text, which is what the conversation has heard.
+            left = replace(left, system_hash=self.here.anchor.system_hash if self.here.anchor else None)
         if self.policies.on_rerun == "fork" and seen.anchored:
             return replace(left, forks=True).because(f"rule 8: sent before, as {last}; a fork answers anew")
         return left.because(f"rule 8: sent before, as {last}; its answer is given again")
+
+    def _other_results(self) -> list[ToolReturn]:
+        """What the transcript says of calls that the anchor waited for, where the server waits for others by now."""
+        if not self.settle or self.here.anchor is None:
+            return []
+        asked = {call.tool_call_id for call in self.here.anchor.pending} - set(self.settle)
+        return [
+            result_of(entry)
+            for _, entry in self.here.tail
+            if isinstance(entry, ToolEntry) and entry.tool_call_id in asked
+        ]
 
     @property
     def _on_divergence(self) -> str:
@@ -346,15 +372,24 @@ class _Draft:
             *answers(tail, pending, reasons),
             *system.news(here, held.system_texts if held else None, reasons),
             *said(here.inserted, None, (), too_late=(), keep_system=keep_system, more_follows=bool(tail)),
-            *said(tail, here.answered, pending, too_late=too_late, keep_system=keep_system),
+            *said(
+                tail,
+                here.answered,
+                pending,
+                too_late=too_late,
+                keep_system=keep_system,
+                earlier=here.transcript,
+            ),
         ]
+        # Without an anchor, what asked for the calls is one: some models use the same ids again and again.
+        asked_in = held.asked_in if held is not None and pending and not self.settle else None
         nudge = self._nudge(reasons) if not items and not (held is None and self._needs_held) else []
         return Plan(
             conversation_id=self.conversation_id,
             agent_id=self.target.agent_id,
             items=tuple([*items, *nudge]),
             repeatable=is_repeatable([*items, *nudge]) and (self.into is None or self.into.repeatable),
-            anchor_message_id=anchor.message_id if anchor else None,
+            anchor_message_id=anchor.message_id if anchor else asked_in,
             system_hash=system.hash,
             override_system=system.override,
             transcript_length=here.length,

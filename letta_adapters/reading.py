@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from letta_adapters import retry
 from letta_adapters.errors import Conflict, ConversationBusy, LettaError
 from letta_adapters.exchange import Query, Request, excerpt
-from letta_adapters.matching import Row, answers_by_call, response_to, run_that_stored
+from letta_adapters.matching import Row, answers_by_call, is_input, response_to, run_that_stored
 from letta_adapters.waiting import newest_first
 from letta_adapters.wire import (
     ApprovalCreate,
@@ -133,6 +133,12 @@ class StoredTurn:
     run: Run
     rows: Sequence[Row]
     usage: UsageStatistics | None
+
+    @property
+    def answer(self) -> Sequence[Row]:
+        """What came back: all that follows the input, which may have the assistant's words in it, too."""
+        sent = [number for number, row in enumerate(self.rows) if is_input(row)]
+        return self.rows[sent[-1] + 1 :] if sent else self.rows
 
     @property
     def stop_reason(self) -> str:

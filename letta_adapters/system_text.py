@@ -7,15 +7,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from letta_adapters.anchoring import Position
-from letta_adapters.identity import Item
+from letta_adapters.identity import LEADING, Item
 from letta_adapters.policies import SystemPolicy
 from letta_adapters.tail import item
 from letta_adapters.transcript import Entry, SystemEntry, sendable
 
 __all__ = ["SystemText", "digest_of", "system_text"]
-
-_POSITION = -1
-"""Before everything that the tail says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +43,7 @@ class SystemText:
             reasons.append("rule 5: the conversation has the system text already")
             return []
         reasons.append("rule 5: the system text is new" if here.anchor is None else "rule 5: the system text changed")
-        return [item("system", self.to_tell, _POSITION, None)]
+        return [item("system", self.to_tell, LEADING, None)]
 
 
 def system_text(here: Position, policy: SystemPolicy) -> SystemText:

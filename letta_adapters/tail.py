@@ -23,7 +23,7 @@ from letta_adapters.wire import (
     ToolReturn,
 )
 
-__all__ = ["answers", "item", "said"]
+__all__ = ["answers", "item", "result_of", "said"]
 
 _LOG = logging.getLogger("letta_adapters.planner")
 
@@ -43,7 +43,7 @@ def answers(tail: Tail, pending: Sequence[str], reasons: list[str]) -> list[Item
         if isinstance(entry, ToolEntry) and entry.tool_call_id in pending
     }
     approvals: list[Approval] = [
-        _result(results[call_id][1])
+        result_of(results[call_id][1])
         if call_id in results
         else ApprovalReturn(tool_call_id=call_id, approve=False, reason=_UNANSWERED)
         for call_id in pending
@@ -61,7 +61,8 @@ def answers(tail: Tail, pending: Sequence[str], reasons: list[str]) -> list[Item
     ]
 
 
-def _result(entry: ToolEntry) -> ToolReturn:
+def result_of(entry: ToolEntry) -> ToolReturn:
+    """What a tool gave back, as the answer to its call."""
     content = sendable(entry.content) if isinstance(entry.content, str) else list[ContentPart](_parts(entry.content))
     return ToolReturn(tool_call_id=entry.tool_call_id, tool_return=content, status=entry.status)
 
@@ -77,6 +78,7 @@ def said(
     too_late: Collection[str],
     keep_system: bool,
     more_follows: bool = False,
+    earlier: Sequence[Entry] = (),
 ) -> list[Item]:
     """Everything else that is new, in order.
 
@@ -87,9 +89,10 @@ def said(
         too_late: Calls that have an answer already; what the transcript says of them is told as text.
         keep_system: Whether system messages in the tail are sent.
         more_follows: Whether the request goes on after it.
+        earlier: What stands before it; it is looked at only for the name of a tool.
     """
-    never_kept = _calls_that_the_server_did_not_keep(answered, pending) - set(too_late)
-    names = _call_names([*([answered] if answered else []), *(entry for _, entry in tail)])
+    asked = _asked(answered)
+    never_kept = _called(answered) - asked
     items: list[Item] = []
     last = tail[-1][0] if tail and not more_follows else None
     for position, entry in tail:
@@ -101,12 +104,15 @@ def said(
             case ToolEntry():
                 if entry.tool_call_id in pending:
                     continue  # rule 2 sends it
+                if entry.tool_call_id in asked and entry.tool_call_id not in too_late:
+                    continue  # it has this very answer
                 if entry.tool_call_id in never_kept:
                     _LOG.warning(
                         "The result of call %s is dropped: the server did not keep that call.", entry.tool_call_id
                     )
                     continue
-                items.append(_foreign_result(position, entry, names.get(entry.tool_call_id)))
+                name = _name_of(entry.tool_call_id, [*(one for _, one in tail), answered], earlier)
+                items.append(_foreign_result(position, entry, name))
             case SystemEntry():
                 if keep_system and entry.text:
                     items.append(item("system", entry.text, position, entry.id))
@@ -115,10 +121,18 @@ def said(
     return items
 
 
-def _calls_that_the_server_did_not_keep(answered: Entry | None, pending: Sequence[str]) -> set[str]:
+def _called(answered: Entry | None) -> set[str]:
+    """The calls of an answer of ours."""
     if not isinstance(answered, AssistantEntry) or answered.anchor is None:
         return set()
-    return {call.tool_call_id for call in answered.calls} - set(pending)
+    return {call.tool_call_id for call in answered.calls}
+
+
+def _asked(answered: Entry | None) -> set[str]:
+    """Those of them that the server waited for; of several it may keep the first only."""
+    if not isinstance(answered, AssistantEntry) or answered.anchor is None:
+        return set()
+    return {call.tool_call_id for call in answered.anchor.pending}
 
 
 def item(
@@ -171,7 +185,10 @@ def _foreign_result(position: int, entry: ToolEntry, name: str | None) -> Item:
     return item("user", parts, position, entry.id)
 
 
-def _call_names(entries: Sequence[Entry]) -> dict[str, str]:
-    return {
-        call.tool_call_id: call.name for entry in entries if isinstance(entry, AssistantEntry) for call in entry.calls
-    }
+def _name_of(call_id: str, *places: Sequence[Entry | None]) -> str | None:
+    for entries in places:
+        for entry in reversed(entries):
+            for call in entry.calls if isinstance(entry, AssistantEntry) else ():
+                if call.tool_call_id == call_id:
+                    return call.name
+    return None
