@@ -164,7 +164,8 @@ def _inserted(transcript: Sequence[Entry], leading: int, index: int, target: Tar
 def fingerprint(entry: Entry) -> str:
     """What a message is known by: who speaks and what is said."""
     said = entry.text if isinstance(entry, (SystemEntry, AssistantEntry)) else entry.content
-    return hashlib.sha256(repr((type(entry).__name__, said)).encode()).hexdigest()[:16]
+    parts = [said] if isinstance(said, str) else [part.model_dump_json(exclude_none=True) for part in said]
+    return hashlib.sha256(repr((type(entry).__name__, *parts)).encode()).hexdigest()[:16]
 
 
 def _same_place(other: Anchor | None, anchor: Anchor, target: Target) -> bool:

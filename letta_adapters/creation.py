@@ -157,7 +157,8 @@ def _fork_at_anchor(job: Job, made: Plan, summary: str | None) -> Generator[Endp
 
 def _into(conversation: Conversation, *, is_new: bool = False) -> Into:
     at_anchor = (conversation.summary or "").endswith(_AT_ANCHOR)
-    return Into(conversation_id=conversation.id, at_anchor=at_anchor, is_new=is_new)
+    marked = len((conversation.summary or "").removesuffix(_AT_ANCHOR).split()) > 1
+    return Into(conversation_id=conversation.id, at_anchor=at_anchor, is_new=is_new, marked=marked)
 
 
 def _marks_of(job: Job, made: Plan) -> Marks | None:
@@ -190,7 +191,8 @@ def _ends_of_earlier_requests(job: Job) -> list[int]:
 
 def _mark(job: Job, made: Plan, *place: str | None) -> str:
     otids = [message.otid for message in made.messages("", attempt=0, nonce="")]
-    return conversation_marker(job.target.agent_id, *place, *otids, repr(job.options.client_tools))
+    lasts = "ephemeral" if job.policies.ephemeral else "lasting"
+    return conversation_marker(job.target.agent_id, lasts, *place, *otids, repr(job.options.client_tools))
 
 
 def _oldest(conversations: Sequence[Conversation]) -> Conversation:

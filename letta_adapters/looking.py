@@ -8,6 +8,7 @@ from itertools import count
 from typing import Any
 
 from letta_adapters.alignment import Seen, behind, is_compiled_prompt
+from letta_adapters.anchoring import position_of
 from letta_adapters.client.endpoints import (
     Endpoint,
     list_messages,
@@ -20,8 +21,9 @@ from letta_adapters.errors import ConversationBusy, NotFound
 from letta_adapters.job import Job
 from letta_adapters.matching import Row
 from letta_adapters.planner import Into, Plan
+from letta_adapters.reading import is_stale
 from letta_adapters.retry import busy_delay
-from letta_adapters.system_text import digest_of
+from letta_adapters.system_text import digest_of, system_text
 from letta_adapters.transcript import Anchor, AssistantEntry, Entry, PendingRef, Transcript, without_anchors
 from letta_adapters.waiting import newest_first, waiting_calls
 from letta_adapters.wire import Conversation, KnownMessage, Run, SystemMessage, Unknown
@@ -87,7 +89,7 @@ def _check_that_it_is_over(run_id: str) -> Generator[Endpoint[Any], Any, None]:
     except NotFound:  # not on record yet
         pass
     else:
-        if not run.in_flight:
+        if not run.in_flight or is_stale(run):
             return
     raise ConversationBusy(
         "Another turn of this conversation is in flight.",
@@ -193,12 +195,14 @@ def with_ends_of_runs(job: Job) -> Generator[Endpoint[Any] | Pause, Any, Job]:
     """
     while (made := job.plan()).reads == "run":
         assert made.run_id is not None, "a part of an answer names its run"
-        rows = yield from _rows_of_run(job, made.run_id)
+        rows = yield from _rows_of_run(job, made.run_id, made.conversation_id)
         job = replace(job, transcript=_with_end(job, made.run_id, rows))
     return job
 
 
-def _rows_of_run(job: Job, run_id: str) -> Generator[Endpoint[Any] | Pause, Any, list[KnownMessage]]:
+def _rows_of_run(
+    job: Job, run_id: str, conversation_id: str | None
+) -> Generator[Endpoint[Any] | Pause, Any, list[KnownMessage]]:
     """What a run stored, newest first, once it is over; nothing, if there is no such run."""
     waited = 0.0
     for tries in count():
@@ -208,13 +212,14 @@ def _rows_of_run(job: Job, run_id: str) -> Generator[Endpoint[Any] | Pause, Any,
             if waited >= _APPEARS:
                 return []
         else:
-            if not run.in_flight:
+            if not run.in_flight or is_stale(run):
                 break
             if job.patience.left() <= 0:
                 raise ConversationBusy(
                     "The turn whose answer is begun in the transcript has not ended yet.",
                     status=409,
                     hint="Wait for it, or raise `busy_timeout`.",
+                    conversation_id=conversation_id,
                     run_id=run_id,
                 )
         delay = busy_delay(tries)
@@ -229,7 +234,8 @@ def _with_end(job: Job, run_id: str, rows: Sequence[KnownMessage]) -> Transcript
     if not rows:
         return without_anchors(job.transcript, lambda anchor: anchor.run_id == run_id)
     ids = tuple(dict.fromkeys(row.id for row in reversed(rows)))
-    told = [row.content for row in rows if isinstance(row, SystemMessage)]
+    told = {digest_of(row.content) for row in rows if isinstance(row, SystemMessage)}
+    now = system_text(position_of(job.transcript, job.target), "once").hash
     end: dict[str, Any] = {
         "message_id": ids[-1],
         "message_ids": ids,
@@ -242,7 +248,7 @@ def _with_end(job: Job, run_id: str, rows: Sequence[KnownMessage]) -> Transcript
         anchor = entry.anchor if isinstance(entry, AssistantEntry) else None
         if not isinstance(entry, AssistantEntry) or anchor is None or anchor.run_id != run_id:
             return entry
-        heard = digest_of(told[0]) if told else _heard_before(job.transcript, position, anchor)
+        heard = now if now in told else _heard_before(job.transcript, position, anchor)
         return replace(entry, anchor=anchor.model_copy(update={**end, "system_hash": heard}))
 
     return Transcript(job.transcript, ended)

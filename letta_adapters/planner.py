@@ -20,8 +20,8 @@ answer. `docs/planner.md` walks through each rule.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from letta_adapters.alignment import Seen, align, answered_otherwise
@@ -42,6 +42,7 @@ from letta_adapters.wire import (
     SystemMessage,
     ToolReturn,
     Unknown,
+    calls_of,
 )
 
 __all__ = ["Held", "Into", "Plan", "Reads", "Seen", "Target", "held_in", "plan"]
@@ -62,12 +63,14 @@ class Into:
         at_anchor: Whether it has everything up to the anchor; else all of the transcript is told.
         is_new: Whether nothing was sent to it yet.
         repeatable: Whether whoever has the same transcript is to make the same request of it.
+        marked: Whether it can be found again by what its summary says.
     """
 
     conversation_id: str
     at_anchor: bool = False
     is_new: bool = False
     repeatable: bool = True
+    marked: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,13 +81,13 @@ class Held:
         system_texts: Its system messages.
         pending: Ids of the calls that it waits for.
         answered: Ids of the calls that were answered last.
-        asked_in: The message that asked for them, the pending ones or else those that were answered last.
+        asked_in: The message that asked for a call, by the call's id.
     """
 
     system_texts: frozenset[str] = frozenset()
     pending: tuple[str, ...] = ()
     answered: tuple[str, ...] = ()
-    asked_in: str | None = None
+    asked_in: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,12 +214,12 @@ def held_in(rows: Sequence[Row]) -> Held:
     """What the newest rows of a conversation tell, given oldest first."""
     known = [row for row in reversed(rows) if not isinstance(row, Unknown)]
     responses = [row for row in known if isinstance(row, ApprovalResponseMessage)]
-    requests = [row.id for row in known if isinstance(row, ApprovalRequestMessage)]
+    requests = [row for row in reversed(known) if isinstance(row, ApprovalRequestMessage)]
     return Held(
         system_texts=frozenset(row.content for row in known if isinstance(row, SystemMessage)),
         pending=tuple(call.tool_call_id or "" for call in waiting_calls(known)),
         answered=tuple(answer.tool_call_id for row in responses[:1] for answer in row.approvals or ()),
-        asked_in=requests[0] if requests else None,
+        asked_in={call.tool_call_id or "": row.id for row in requests for call in calls_of(row)},
     )
 
 
@@ -382,7 +385,7 @@ class _Draft:
             ),
         ]
         # Without an anchor, what asked for the calls is one: some models use the same ids again and again.
-        asked_in = held.asked_in if held is not None and pending and not self.settle else None
+        asked_in = held.asked_in.get(pending[0]) if held is not None and pending and not self.settle else None
         nudge = self._nudge(reasons) if not items and not (held is None and self._needs_held) else []
         return Plan(
             conversation_id=self.conversation_id,

@@ -6,7 +6,7 @@ machine carries it out with its own connections.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from itertools import count
@@ -42,6 +42,7 @@ __all__ = [
     "StillBusy",
     "StoredTurn",
     "Unreadable",
+    "is_stale",
     "kept_calls",
     "messages_path",
     "record_of",
@@ -134,10 +135,14 @@ class StoredTurn:
     rows: Sequence[Row]
     usage: UsageStatistics | None
 
-    @property
-    def answer(self) -> Sequence[Row]:
-        """What came back: all that follows the input, which may have the assistant's words in it, too."""
-        sent = [number for number, row in enumerate(self.rows) if is_input(row)]
+    def answer_to(self, otids: Collection[str]) -> Sequence[Row]:
+        """What came back: all that follows the input, which may have the assistant's words in it, too.
+
+        Args:
+            otids: Those of the request, where it is known.
+        """
+        known = [number for number, row in enumerate(self.rows) if not isinstance(row, Unknown) and row.otid in otids]
+        sent = known or [number for number, row in enumerate(self.rows) if is_input(row)]
         return self.rows[sent[-1] + 1 :] if sent else self.rows
 
     @property
@@ -316,10 +321,11 @@ def _in_flight(conversation_id: str, agent_id: str | None, *, retries: int) -> R
         "limit": 100,
     }
     runs = yield from _get("/v1/runs/", _RUNS.validate_json, query, retries=retries)
-    return [run for run in runs if (not of_default or run.conversation_id in (None, "default")) and not _stale(run)]
+    return [run for run in runs if (not of_default or run.conversation_id in (None, "default")) and not is_stale(run)]
 
 
-def _stale(run: Run) -> bool:
+def is_stale(run: Run) -> bool:
+    """Whether a run that counts as in flight is too old to be so: its server died."""
     if run.created_at is None:
         return False
     created = run.created_at if run.created_at.tzinfo else run.created_at.replace(tzinfo=timezone.utc)

@@ -97,7 +97,7 @@ class RunStream:
         self.stop = StopReason(stop_reason=stored.stop_reason)
         self.complete_with(stored)
         if self._error is None and stored.stop_reason not in _FAILURES:  # a failed step is not stored
-            self.assembly, events = self.assembly.replaced_by(stored.answer)
+            self.assembly, events = self.assembly.replaced_by(stored.answer_to(self._otids))
             self.events.extend(events)
 
     def complete_with(self, stored: StoredTurn) -> None:

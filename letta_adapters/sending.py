@@ -103,7 +103,8 @@ class Sending:
             )
             if isinstance(outcome.result, FinishedTurn):
                 self.lost = None
-                return (yield from self._delivered(outcome.result, made))
+                is_old = made.stored_run_id is not None or outcome.replayed
+                return (yield from self._delivered(outcome.result, made, is_old=is_old))
             error = outcome.result
             if outcome.run_id is not None:
                 filtered = self.job.options.include_return_message_types is not None
@@ -142,7 +143,7 @@ class Sending:
             on_abandon=self.job.policies.on_abandon,
         )
 
-    def _delivered(self, turn: FinishedTurn, made: Plan) -> Generator[Endpoint[Any], Any, Delivered]:
+    def _delivered(self, turn: FinishedTurn, made: Plan, *, is_old: bool) -> Generator[Endpoint[Any], Any, Delivered]:
         turn = replace(turn, agent_id=turn.agent_id or (yield from agent_of(self.job, turn.conversation_id)))
         self.job.memory.keep_answer(fingerprint(self.job, turn.text))
         anchor = anchor_of(
@@ -153,7 +154,7 @@ class Sending:
             nudged=made.nudged,
             ephemeral=self.job.policies.ephemeral,
         )
-        if anchor.message_id is not None:
+        if anchor.message_id is not None and not is_old:
             self.job.memory.keep_head((self.job.server, turn.conversation_id), anchor.message_id)
         if anchor.is_over:
             with suppress(LettaError):  # the answer is here; what is left behind is not worth losing it
@@ -162,7 +163,7 @@ class Sending:
 
     def _clear_up(self, error: LettaError, made: Plan) -> Generator[Endpoint[Any], Any, None]:
         """Delete a conversation that was made for a turn that left nothing, unless a re-run would look for it."""
-        made_for_it = self.into is not None and self.into.is_new and not made.repeatable
+        made_for_it = self.into is not None and self.into.is_new and not self.into.marked
         if made_for_it and error.accepted is False and isinstance(error, (StatusError, TurnFailed)):
             with suppress(LettaError):
                 yield delete_conversation(made.conversation_id or "")

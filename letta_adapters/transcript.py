@@ -122,7 +122,8 @@ class Anchor(BaseModel):
         return self.signature is not None and hmac.compare_digest(self.signature, self._signature(key))
 
     def _signature(self, key: str) -> str:
-        body = json.dumps(self.model_dump(mode="json", exclude={"signature"}), sort_keys=True)
+        # Without defaults, so that anchors that were signed before a field was added stay valid.
+        body = json.dumps(self.model_dump(mode="json", exclude={"signature"}, exclude_defaults=True), sort_keys=True)
         return hmac.new(key.encode(), body.encode(), hashlib.sha256).hexdigest()
 
     @classmethod
@@ -138,13 +139,16 @@ class Anchor(BaseModel):
         return anchor if all(one is None or _ID.fullmatch(one) for one in ids) else None
 
 
-def anchor_of(turn: FinishedTurn, **told: Any) -> Anchor:
-    """The anchor that belongs to an answer.
-
-    Args:
-        turn: The turn that gave the answer.
-        told: What else the anchor is to say: `system_hash`, `transcript_length`, `first`, `nudged`, `ephemeral`.
-    """
+def anchor_of(
+    turn: FinishedTurn,
+    *,
+    system_hash: str | None,
+    transcript_length: int | None = None,
+    first: str | None = None,
+    nudged: bool = False,
+    ephemeral: bool = False,
+) -> Anchor:
+    """The anchor that belongs to an answer."""
     return Anchor(
         agent_id=turn.agent_id,
         conversation_id=turn.conversation_id,
@@ -153,7 +157,11 @@ def anchor_of(turn: FinishedTurn, **told: Any) -> Anchor:
         message_ids=turn.message_ids,
         stop_reason=turn.stop_reason,
         pending=tuple(PendingRef(tool_call_id=call.tool_call_id, name=call.name) for call in turn.pending),
-        **told,
+        system_hash=system_hash,
+        transcript_length=transcript_length,
+        first=first,
+        nudged=nudged,
+        ephemeral=ephemeral,
     )
 
 
