@@ -13,7 +13,7 @@ from typing import Any
 from typing_extensions import Self, assert_never
 
 from letta_adapters.connections import AsyncResponse, AsyncTransport, Response, Transport
-from letta_adapters.errors import ConversationBusy, LettaError
+from letta_adapters.errors import ConversationBusy, LettaError, TurnInterrupted
 from letta_adapters.events import FinishedTurn, TurnEvent
 from letta_adapters.exchange import Broken, Request
 from letta_adapters.locks import Hold, Patience
@@ -59,6 +59,11 @@ class _Driver:
     def over(self) -> bool:
         """Whether the turn was carried to its end."""
         return self._finished is not None or self._error is not None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the turn may go on at the server without us."""
+        return self.began and (not self.over or isinstance(self._error, TurnInterrupted))
 
     @property
     def cancelling(self) -> Request | None:
@@ -117,7 +122,7 @@ class _BlockingDriver(_Driver):
                 if not self.over:
                     self._leave()
             finally:
-                self.hold.release()
+                self.hold.release(over=not self.goes_on)
 
     def _carry_out(self, step: Open | Read | Wait) -> Step:
         try:
@@ -196,7 +201,7 @@ class _AsyncDriver(_Driver):
                 if not self.over:
                     await self._leave()
             finally:
-                self.hold.release()
+                self.hold.release(over=not self.goes_on)
 
     async def _carry_out(self, step: Open | Read | Wait) -> Step:
         try:

@@ -10,13 +10,13 @@ import asyncio
 import os
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout  # not the built-in one before Python 3.11
 from weakref import WeakValueDictionary
 
-__all__ = ["ConversationLock", "Hold", "Patience", "conversation_lock"]
+__all__ = ["UNKNOWN_RUN", "ConversationLock", "Hold", "Patience", "conversation_lock"]
 
 
 class Patience:
@@ -139,16 +139,45 @@ class Hold:
             self._run_id = self._lock.run_id = run_id
         self._give_back()
 
-    def release(self) -> None:
-        """Give the lock back, if it is taken: the turn is over, or was never sent."""
-        if self._run_id is not None and self._lock.run_id == self._run_id:
-            self._lock.run_id = None
+    def release(self, *, over: bool = True) -> None:
+        """Give the lock back, if it is taken.
+
+        Args:
+            over: Whether the turn has ended, or was never sent; else its run may go on at the server without us.
+        """
+        run_id, self._run_id = self._run_id, None
+        if not over:
+            self._lock.run_id = run_id or UNKNOWN_RUN
+            _keep(self._lock)
+        elif run_id is not None and self._lock.run_id == run_id:
+            _forget(self._lock)
         self._give_back()
 
     def _give_back(self) -> None:
         if self._held:
             self._held = False
             self._lock.release()
+
+
+UNKNOWN_RUN = ""
+"""Stands for a run that may be under way and has no name yet."""
+
+_MAX_LEFT = 1000
+_left: OrderedDict[ConversationLock, None] = OrderedDict()
+"""Locks of conversations with a run that its caller left: nobody else refers to them."""
+
+
+def _keep(lock: ConversationLock) -> None:
+    with _registry:
+        _left[lock] = None
+        while len(_left) > _MAX_LEFT:
+            _left.popitem(last=False)
+
+
+def _forget(lock: ConversationLock) -> None:
+    lock.run_id = None
+    with _registry:
+        _left.pop(lock, None)
 
 
 _locks: WeakValueDictionary[tuple[str, ...], ConversationLock] = WeakValueDictionary()
@@ -173,6 +202,7 @@ def _forget_after_fork() -> None:
     global _registry
     _registry = threading.Lock()
     _locks.clear()
+    _left.clear()
 
 
 if hasattr(os, "register_at_fork"):

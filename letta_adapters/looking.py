@@ -13,15 +13,17 @@ from letta_adapters.client.endpoints import (
     Endpoint,
     list_messages,
     list_run_messages,
+    list_runs_in_flight,
     retrieve_conversation,
     retrieve_run,
 )
 from letta_adapters.delivery_steps import Claim, Pause
 from letta_adapters.errors import ConversationBusy, NotFound
 from letta_adapters.job import Job
+from letta_adapters.locks import UNKNOWN_RUN
 from letta_adapters.matching import Row
 from letta_adapters.planner import Into, Plan
-from letta_adapters.reading import is_stale
+from letta_adapters.reading import is_stale, is_under_way
 from letta_adapters.retry import busy_delay
 from letta_adapters.system_text import digest_of, system_text
 from letta_adapters.transcript import Anchor, AssistantEntry, Entry, PendingRef, Transcript, without_anchors
@@ -66,8 +68,11 @@ def look(job: Job, made: Plan, *, into: Into | None, nonce: str) -> Reading:
     other: str | None = yield Claim(
         conversation_id=conversation_id, agent_id=job.target.agent_id, patience=job.patience
     )
-    if other is not None:
+    if other:
         yield from _check_that_it_is_over(other)
+    elif other == UNKNOWN_RUN or len(made.items) > 1 or not _is_head(job, made):
+        # Somebody else may have sent something, or this very program before it died.
+        yield from _check_that_nothing_is_in_flight(job, conversation_id)
     if made.reads == "newest":
         rows = yield from newest_rows(job, conversation_id)
         return job.plan(seen=Seen(rows=rows, anchored=False, nonce=nonce), into=into)
@@ -82,6 +87,13 @@ def look(job: Job, made: Plan, *, into: Into | None, nonce: str) -> Reading:
     return (yield from _look_closer(job, made, into, nonce, rows))
 
 
+def _check_that_nothing_is_in_flight(job: Job, conversation_id: str) -> Generator[Endpoint[Any], Any, None]:
+    runs: Sequence[Run] = yield list_runs_in_flight(conversation_id, agent_id=job.target.agent_id)
+    for run in runs:
+        if is_under_way(run, conversation_id):
+            raise _busy(run.id)
+
+
 def _check_that_it_is_over(run_id: str) -> Generator[Endpoint[Any], Any, None]:
     """A turn that ends between the reading and the sending would be missed, and ours end up behind it."""
     try:
@@ -91,7 +103,11 @@ def _check_that_it_is_over(run_id: str) -> Generator[Endpoint[Any], Any, None]:
     else:
         if not run.in_flight or is_stale(run):
             return
-    raise ConversationBusy(
+    raise _busy(run_id)
+
+
+def _busy(run_id: str) -> ConversationBusy:
+    return ConversationBusy(
         "Another turn of this conversation is in flight.",
         status=409,
         hint="Wait for it, or raise `busy_timeout`.",

@@ -43,9 +43,11 @@ __all__ = [
     "StoredTurn",
     "Unreadable",
     "is_stale",
+    "is_under_way",
     "kept_calls",
     "messages_path",
     "record_of",
+    "runs_in_flight",
     "what_became_of",
 ]
 
@@ -313,15 +315,26 @@ def _ended(run_id: str, *, idle_timeout: float, retries: int) -> Reading[Run]:
 
 
 def _in_flight(conversation_id: str, agent_id: str | None, *, retries: int) -> Reading[Sequence[Run]]:
+    query = runs_in_flight(conversation_id, agent_id)
+    runs = yield from _get("/v1/runs/", _RUNS.validate_json, query, retries=retries)
+    return [run for run in runs if is_under_way(run, conversation_id)]
+
+
+def runs_in_flight(conversation_id: str, agent_id: str | None) -> Query:
+    """What to ask for: those of `default` have no conversation (measured), so all of the agent's."""
     of_default = conversation_id == "default"
-    query: Query = {
+    return {
         "active": "true",
         "agent_id": agent_id if of_default else None,
         "conversation_id": None if of_default else conversation_id,
         "limit": 100,
     }
-    runs = yield from _get("/v1/runs/", _RUNS.validate_json, query, retries=retries)
-    return [run for run in runs if (not of_default or run.conversation_id in (None, "default")) and not is_stale(run)]
+
+
+def is_under_way(run: Run, conversation_id: str) -> bool:
+    """Whether a run that is listed as in flight is one of this conversation, and no dead server's."""
+    elsewhere = conversation_id == "default" and run.conversation_id not in (None, "default")
+    return not elsewhere and not is_stale(run)
 
 
 def is_stale(run: Run) -> bool:

@@ -250,9 +250,11 @@ class Turn:
     def exclusive(self) -> bool:
         """Whether other turns of the conversation must be kept away: until the server's own lock does it.
 
-        Only a server that streams in the background locks, from the moment it accepted the turn.
+        Only a server that streams in the background locks, from the moment it accepted the turn; and only a turn whose
+        run is known can be watched by those that come next.
         """
-        return not (self._accepted and self._background) and self._state is not _State.OVER
+        kept_away = self._accepted and self._background and self.run_id is not None
+        return not kept_away and self._state is not _State.OVER
 
     # Steps.
 

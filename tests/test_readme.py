@@ -46,6 +46,7 @@ PRINTED = {
     "A chat model 1": r"You said: Hello, I am Ann\.\nYou said: Tell me about Norway\.",
     "A chat model 2": r"You said before: Hello, I am Ann\.",
     "A tool loop 1": r"It is 42\.",
+    "Edited, sent again, two ways from one answer 1": r"True\nFalse",
     "A conversation that the server holds 1": r"You said before: My parcel is A-17\.",
     "Without a framework 1": r"You said: Hello\['system_message', 'user_message', 'assistant_message'\]",
     "Without a framework 2": r"It is 42\. \[\('add', 42\)\]",

@@ -313,11 +313,13 @@ def test_attaching_to_the_default_conversation_names_the_agent() -> None:
     assert played.bodies[0]["agent_id"] == "agent-1"
 
 
-def test_a_turn_keeps_others_away_until_a_background_server_took_it() -> None:
+def test_a_turn_keeps_others_away_until_a_background_server_named_its_run() -> None:
     turn = new_turn()
     turn.start()
     assert turn.exclusive
     turn.responded(200, EVENT_STREAM)
+    assert turn.exclusive
+    turn.received(text("x"))
     assert not turn.exclusive
 
 
