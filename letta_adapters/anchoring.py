@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from letta_adapters.transcript import Anchor, AssistantEntry, Entry, SystemEntry, ToolEntry
+from letta_adapters.transcript import Anchor, AssistantEntry, Call, Entry, SystemEntry, ToolEntry
 
 __all__ = ["Position", "Tail", "Target", "fingerprint", "position_of", "without_repeated_results"]
 
@@ -109,7 +109,8 @@ def without_repeated_results(here: Position) -> Tail:
 def _stands_before(here: Position, entry: Entry) -> bool:
     if not isinstance(entry, ToolEntry) or here.anchor is None:
         return False
-    if any(call.tool_call_id == entry.tool_call_id for call in here.anchor.pending):
+    asked = [*here.anchor.pending, *(call for _, one in here.tail for call in _calls_of(one))]
+    if any(call.tool_call_id == entry.tool_call_id for call in asked):
         return False  # some models use the same ids again and again
     words = (entry.content, entry.status)
     return any(
@@ -120,8 +121,14 @@ def _stands_before(here: Position, entry: Entry) -> bool:
     )
 
 
-def _last(transcript: Sequence[Entry], fits: Callable[[Anchor | None], bool]) -> int | None:
-    for index in range(len(transcript) - 1, -1, -1):
+def _calls_of(entry: Entry) -> Sequence[Call]:
+    return entry.calls if isinstance(entry, AssistantEntry) else ()
+
+
+def _last(
+    transcript: Sequence[Entry], fits: Callable[[Anchor | None], bool], *, before: int | None = None
+) -> int | None:
+    for index in range((len(transcript) if before is None else before) - 1, -1, -1):
         entry = transcript[index]
         if isinstance(entry, AssistantEntry) and fits(entry.anchor):
             return index
@@ -154,7 +161,7 @@ def _inserted(transcript: Sequence[Entry], leading: int, index: int, target: Tar
     if first is None:
         return ()
     strangers = list(range(leading, first))
-    end = _last(transcript[:index], lambda other: not _same_place(other, anchor, target))
+    end = _last(transcript, lambda other: not _same_place(other, anchor, target), before=index)
     if end is not None and len(strangers) < count:
         strangers += range(max(first + 1, end + 1 - (count - len(strangers))), end + 1)
     earliest = _LAST_INSERTED - len(strangers) + 1

@@ -132,7 +132,7 @@ def _one_turn(job: Job) -> Flow:
                 # What was read may be old news once another turn has ended, so such a plan is not kept while waiting.
                 return (yield from _send_and_settle(sending, made, looked=looked))
             except LookFirst:
-                sending.look = True
+                sending.look_first()
                 continue
             except ConversationBusy as error:
                 if not looked or job.patience.left() <= 0:

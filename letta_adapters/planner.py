@@ -39,6 +39,7 @@ from letta_adapters.wire import (
     ApprovalRequestMessage,
     ApprovalResponseMessage,
     InputMessage,
+    MessageCreate,
     SystemMessage,
     ToolReturn,
     Unknown,
@@ -292,6 +293,11 @@ class _Draft:
         unread = seen.unread and found.runs[-1] is None
         if (found.stranger is not None or unread) and self._on_divergence != "append":
             return self._diverged(made, found.stranger.run_id if found.stranger is not None else None)
+        missing = _missing(made, found.runs) if found.runs[-1] is not None else ()
+        if missing and seen.anchored and self._on_divergence != "append":
+            return self._diverged(made, found.runs[-1])
+        if missing:
+            return replace(made, items=missing).because(f"rule 8: {len(missing)} messages came in before what is there")
         return self._left(made, found.runs, seen)
 
     def _left(self, made: Plan, runs: Sequence[str | None], seen: Seen) -> Plan:
@@ -440,6 +446,18 @@ class _Draft:
             agent_id=self.target.agent_id,
             conversation_id=self.conversation_id,
         )
+
+
+def _missing(made: Plan, runs: Sequence[str | None]) -> tuple[Item, ...]:
+    """What people said and is not there; what an assistant said need not be told after all."""
+    return tuple(
+        item
+        for item, run_id in zip(made.items, runs, strict=True)
+        if run_id is None
+        and item.position != LEADING
+        and isinstance(item.message, MessageCreate)
+        and item.message.role != "assistant"
+    )
 
 
 def _tell_position(here: Position, target: Target, conversation_id: str | None) -> str:

@@ -77,6 +77,12 @@ class Sending:
             return self.job.plan(into=self.into, look=True)
         return made
 
+    def look_first(self) -> None:
+        """Look at the conversation before anything is sent again, were it new a moment ago."""
+        self.look = True
+        if self.into is not None:
+            self.into = replace(self.into, is_new=False)
+
     def remember(self) -> None:
         """Remember a turn whose end was not seen."""
         if self.lost is not None:
@@ -117,7 +123,7 @@ class Sending:
             if failed_for_good:
                 self.lost = None
                 memory.failed(request, attempt)
-            if not failed_for_good or not outcome.replayed or attempt - first >= MAX_ATTEMPTS - 1:
+            if not failed_for_good or not outcome.replayed or attempt >= MAX_ATTEMPTS:
                 yield from self._clear_up(error, made)
                 raise error
             if not looked:

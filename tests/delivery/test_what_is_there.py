@@ -10,7 +10,7 @@ import pytest
 from letta_adapters.client.endpoints import Endpoint
 from letta_adapters.client.turns import PreparedTurn
 from letta_adapters.delivery import delivery
-from letta_adapters.delivery_steps import Claim, Flow, TurnOptions, TurnOutcome
+from letta_adapters.delivery_steps import Flow, TurnOptions, TurnOutcome
 from letta_adapters.errors import PendingApprovalError
 from letta_adapters.memory import TurnMemory
 from letta_adapters.pending import OnPendingApproval
@@ -30,6 +30,7 @@ from letta_adapters.wire import (
     ToolReturn,
     UserMessage,
 )
+from tests.delivery.flows import claim
 
 PINNED = Target(agent_id="agent-1", conversation_id="conv-1")
 FOLLOWED = Target(agent_id="agent-1")
@@ -48,13 +49,15 @@ RESULT = ToolEntry(tool_call_id="call-1", content="3", id="t-1")
 
 
 def begin(transcript: list[Entry], target: Target = PINNED, *, policy: OnPendingApproval = "deny") -> Flow:
+    memory = TurnMemory()
+    memory.keep_head(("http://letta.test", "conv-1"), "message-1")  # the last answer was given to this process
     return delivery(
         transcript,
         target,
         server="http://letta.test",
         options=TurnOptions(client_tools=(ADD,)),
         policies=Policies(on_pending_approval=policy),
-        memory=TurnMemory(),
+        memory=memory,
     )
 
 
@@ -114,27 +117,23 @@ def test_one_new_message_is_sent_without_a_look() -> None:
 def test_of_several_new_messages_those_that_the_conversation_has_are_left_out() -> None:
     (first,) = sent(next(begin([FIRST])))
     flow = begin([FIRST, SECOND])
-    assert isinstance(next(flow), Claim)
-    assert isinstance(flow.send(None), Endpoint)
+    assert isinstance(claim(flow, next(flow)), Endpoint)
     assert told(flow.send([stored(first)])) == ["two"]
 
 
 def test_several_messages_that_are_all_new_are_sent_together() -> None:
     flow = begin([FIRST, SECOND])
-    next(flow)
-    next(flow)
+    claim(flow, next(flow))
     assert told(flow.send([])) == ["one", "two"]
 
 
 def test_a_rerun_of_the_last_request_makes_the_same_request_again() -> None:
     (first,) = sent(next(begin([FIRST])))
     flow = begin([FIRST, SECOND])
-    next(flow)
-    next(flow)
+    claim(flow, next(flow))
     (second,) = sent(flow.send([stored(first)]))
     again = begin([FIRST, SECOND])
-    next(again)
-    next(again)
+    claim(again, next(again))
     turn = again.send([stored(second, "run-2"), stored(first)])
     assert sent(turn) == [second]
     assert stored_run_of(turn) == "run-2"
@@ -145,23 +144,20 @@ def test_a_rerun_of_the_last_request_makes_the_same_request_again() -> None:
 
 def test_a_call_that_still_waits_is_answered() -> None:
     flow = begin([FIRST, CALLED, RESULT])
-    next(flow)
-    next(flow)
+    claim(flow, next(flow))
     assert told(flow.send([])) == ["approval"]
 
 
 @pytest.mark.parametrize("id", ["t-1", "another"])
 def test_a_call_that_has_this_very_answer_is_read_back_whatever_the_id_of_the_result(id: str) -> None:
     flow = begin([FIRST, CALLED, replace(RESULT, id=id)])
-    next(flow)
-    next(flow)
+    claim(flow, next(flow))
     assert stored_run_of(flow.send([response("3")])) == "run-1"
 
 
 def test_a_call_that_was_made_again_under_the_same_id_does_not_hide_the_answer_to_the_first() -> None:
     flow = begin([FIRST, CALLED, RESULT])
-    next(flow)
-    next(flow)
+    claim(flow, next(flow))
     calls = [ToolCall(name="add", arguments="{}", tool_call_id="call-1")]
     again = ApprovalRequestMessage(id="message-9", tool_call=None, tool_calls=calls)
     assert stored_run_of(flow.send([response("3"), again])) == "run-1"
@@ -169,8 +165,7 @@ def test_a_call_that_was_made_again_under_the_same_id_does_not_hide_the_answer_t
 
 def test_pinned_a_result_that_comes_too_late_is_told_as_text() -> None:
     flow = begin([FIRST, CALLED, RESULT])
-    next(flow)
-    next(flow)
+    claim(flow, next(flow))
     (text,) = told(flow.send([response("denied")]))
     assert "3" in text
     assert "approval" not in text
@@ -178,8 +173,7 @@ def test_pinned_a_result_that_comes_too_late_is_told_as_text() -> None:
 
 def test_followed_a_result_that_comes_too_late_belongs_to_another_branch() -> None:
     flow = begin([FIRST, CALLED, RESULT], FOLLOWED)
-    next(flow)
-    next(flow)
+    claim(flow, next(flow))
     went_on = AssistantMessage(id="message-3", content="so be it", run_id="run-1")
     flow.send([response("denied"), went_on])
 
@@ -213,6 +207,15 @@ def test_one_call_that_is_not_ours_keeps_all_from_being_denied() -> None:
     next(flow)
     with pytest.raises(PendingApprovalError):
         refused_for(flow, "add", "theirs")
+
+
+def test_a_call_that_the_transcript_has_a_result_for_is_answered_whoevers_it_is() -> None:
+    theirs = AssistantEntry(calls=(Call(tool_call_id="call-theirs", name="theirs", arguments="{}"),))
+    flow = begin([theirs, ToolEntry(tool_call_id="call-theirs", content="5"), FIRST])
+    claim(flow, next(flow))
+    flow.send([])  # nothing is seen to wait yet
+    refused(flow)
+    assert told(flow.send([waiting("theirs")])) == ["approval", "one"]
 
 
 def test_deny_all_denies_calls_to_any_client_tool() -> None:

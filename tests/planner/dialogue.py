@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from letta_adapters.alignment import Seen
+from letta_adapters.anchoring import fingerprint
 from letta_adapters.matching import Row
 from letta_adapters.planner import Plan, Target
-from letta_adapters.transcript import Anchor, AssistantEntry, Call, HumanEntry, PendingRef, SystemEntry, ToolEntry
+from letta_adapters.transcript import (
+    Anchor,
+    AssistantEntry,
+    Call,
+    Entry,
+    HumanEntry,
+    PendingRef,
+    SystemEntry,
+    ToolEntry,
+)
 from letta_adapters.wire import (
     ApprovalCreate,
     ApprovalRequestMessage,
+    ApprovalResponseMessage,
     ApprovalReturn,
+    AssistantMessage,
     InputMessage,
     MessageCreate,
     SystemMessage,
     ToolCall,
     ToolReturn,
+    UserMessage,
 )
 
 AGENT = "agent-1"
@@ -34,15 +47,23 @@ def anchor(
     *pending: str,
     agent_id: str = AGENT,
     conversation_id: str = "conv-1",
-    message_id: str = "message-9",
+    message_id: str | None = "message-9",
+    run_id: str | None = None,
     system_hash: str | None = None,
+    length: int | None = None,
+    first: Entry | None = None,
+    nudged: bool = False,
 ) -> Anchor:
     return Anchor(
         agent_id=agent_id,
         conversation_id=conversation_id,
         message_id=message_id,
+        run_id=run_id,
         pending=tuple(PendingRef(tool_call_id=call_id, name="add") for call_id in pending),
         system_hash=system_hash,
+        transcript_length=length,
+        first=fingerprint(first) if first is not None else None,
+        nudged=nudged,
     )
 
 
@@ -96,10 +117,56 @@ def newest(*rows: Row) -> Seen:
     return Seen(rows=rows, anchored=False)
 
 
+def following(*rows: Row) -> Seen:
+    """The rows that follow the anchor."""
+    return Seen(rows=rows, anchored=True)
+
+
+def requested(plan: Plan, *, attempt: int = 1) -> list[InputMessage]:
+    """What goes out, with its otids."""
+    return plan.messages(plan.conversation_id or "", attempt=attempt, nonce="")
+
+
+def stored(plan: Plan, *, run_id: str = "run-2", attempt: int = 1) -> list[Row]:
+    """A request as its conversation lists it; what the assistant says has an otid of the server's there."""
+    return [_row(message, number, run_id) for number, message in enumerate(requested(plan, attempt=attempt))]
+
+
+def _row(message: InputMessage, number: int, run_id: str) -> Row:
+    id = f"message-of-{run_id}-{number}"
+    if isinstance(message, ApprovalCreate):
+        return ApprovalResponseMessage(id=id, approvals=message.approvals, run_id=run_id)
+    assert isinstance(message, MessageCreate)
+    text = str(message.content)
+    match message.role:
+        case "user":
+            return UserMessage(id=id, content=text, otid=message.otid, run_id=run_id)
+        case "system":
+            return SystemMessage(id=id, content=text, otid=message.otid, run_id=run_id)
+        case "assistant":
+            return AssistantMessage(id=id, content=text, otid=f"otid-of-{id}", run_id=run_id)
+
+
+def replied(text: str = "so it is", *, run_id: str = "run-2") -> AssistantMessage:
+    return AssistantMessage(id=f"message-reply-{run_id}", content=text, otid=f"otid-reply-{run_id}", run_id=run_id)
+
+
+def strangers(text: str = "somebody else", *, run_id: str = "run-x") -> UserMessage:
+    """A message of a client that this transcript knows nothing of."""
+    return UserMessage(id=f"message-{run_id}", content=text, otid=f"otid-{run_id}", run_id=run_id)
+
+
 def told(text: str) -> SystemMessage:
     return SystemMessage(id="message-s", content=text, run_id="run-s", otid="otid-s")
 
 
-def waiting(*call_ids: str) -> ApprovalRequestMessage:
+def waiting(*call_ids: str, run_id: str = "run-w") -> ApprovalRequestMessage:
     calls = [ToolCall(name="add", arguments="{}", tool_call_id=call_id) for call_id in call_ids]
-    return ApprovalRequestMessage(id="message-w", tool_call=calls[0], tool_calls=calls, run_id="run-w")
+    return ApprovalRequestMessage(id="message-w", tool_call=calls[0], tool_calls=calls, run_id=run_id)
+
+
+def responded(call_id: str, content: str | None = "3", *, run_id: str = "run-2") -> ApprovalResponseMessage:
+    """The stored answer to a call; a denial without `content`."""
+    denial = ApprovalReturn(tool_call_id=call_id, approve=False, reason="because")
+    answer = denial if content is None else ToolReturn(tool_call_id=call_id, tool_return=content, status="success")
+    return ApprovalResponseMessage(id=f"message-response-{run_id}", approvals=[answer], run_id=run_id)

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letta_adapters.planner import Target, plan
-from letta_adapters.transcript import Entry
-from tests.planner.dialogue import AGENT, FOLLOWED, anchor, human, otids, ours, result
+from letta_adapters.identity import conversation_marker
+from letta_adapters.planner import Into, Target, plan
+from letta_adapters.transcript import AssistantEntry, Entry
+from tests.planner.dialogue import AGENT, FOLLOWED, anchor, foreign, human, otids, ours, result, system
 
 
 def made_otids(
@@ -84,6 +85,65 @@ def test_naming_the_agent_of_a_conversation_changes_nothing() -> None:
     assert made_otids(transcript, target=Target(agent_id=AGENT, conversation_id="conv-1")) == made_otids(
         transcript, target=Target(agent_id=None, conversation_id="conv-1")
     )
+
+
+# Repeatable or not.
+
+
+@pytest.mark.parametrize(
+    ("transcript", "repeatable"),
+    [
+        ([human("a"), ours("b"), human("c")], False),
+        ([human("a"), ours("b"), human("c", id="h2")], True),
+        ([human("a"), ours("", "call-1"), result("call-1")], True),
+        ([system("be kind"), human("a")], False),
+        ([human("a"), foreign("b"), human("c", id="h2")], True),
+        ([human("a", id="h1"), ours("b"), human("c")], False),
+    ],
+    ids=["no ids", "an id", "a result", "a system text", "an id among others", "an id before the anchor only"],
+)
+def test_a_plan_says_whether_whoever_has_the_same_transcript_makes_the_same_request(
+    transcript: Sequence[Entry], repeatable: bool
+) -> None:
+    assert plan(transcript, FOLLOWED).repeatable is repeatable
+
+
+def test_a_fork_of_a_request_without_ids_stays_a_request_of_its_own() -> None:
+    # Told anew, the transcript has ids of messages that stand before the anchor; the new message still has none.
+    transcript = [human("a", id="h1"), ours("b"), human("c")]
+    first = plan(transcript, FOLLOWED)
+    fork = plan(transcript, FOLLOWED, into=Into(conversation_id="conv-2", is_new=True, repeatable=first.repeatable))
+    assert (first.repeatable, fork.repeatable) == (False, False)
+    one, other = (otids(fork.messages("conv-2", attempt=1, nonce=nonce)) for nonce in ("one", "two"))
+    assert not set(one) & set(other)
+
+
+def test_a_fork_of_a_request_with_ids_is_the_same_for_everybody() -> None:
+    transcript = [human("a"), ours("b"), human("c", id="h2")]
+    fork = plan(transcript, FOLLOWED, into=Into(conversation_id="conv-2", is_new=True))
+    one, other = (otids(fork.messages("conv-2", attempt=1, nonce=nonce)) for nonce in ("one", "two"))
+    assert one == other
+
+
+def test_the_same_text_in_another_place_of_the_tail_is_another_message() -> None:
+    first = made_otids([human("a", id="h1"), human("b", id="h2")])
+    assert made_otids([human("b", id="h2"), human("a", id="h1")])[0] not in first
+
+
+def test_the_same_text_in_another_role_is_another_message() -> None:
+    users = made_otids([human("a", id="h1"), human("b", id="h2")])
+    assistants = made_otids([AssistantEntry(text="a", id="h1"), human("b", id="h2")])
+    assert (users[0] != assistants[0], users[1] == assistants[1]) == (True, True)
+
+
+def test_the_same_words_of_another_speaker_are_another_message() -> None:
+    assert made_otids([human("a", id="h1", name="Ann")]) != made_otids([human("a", id="h1", name="Bo")])
+
+
+def test_otids_stay_the_same_from_version_to_version() -> None:
+    # A process that runs an older version may have sent the request: changed otids would store it twice.
+    assert made_otids(BASE) == ["8522930e-3e63-5cb7-9fdc-a72eae6aa047"]
+    assert conversation_marker("a", None) == "6e3b3b55-4d94-5e3e-9295-01313a99ebe6"
 
 
 @given(
