@@ -30,7 +30,7 @@ def deliver(client: LettaClient, flow: Flow) -> Generator[TurnEvent | Delivered,
                 _let_go(hold)
                 hold, held = client.hold(step.conversation_id, step.agent_id), step.conversation_id
                 taken = hold.acquire(step.patience.left())
-                answer = hold.run_in_flight if taken else busy_here(step.patience.seconds)
+                answer = hold.in_flight if taken else busy_here(step.patience.seconds)
             elif isinstance(step, Pause):
                 _let_go(hold)
                 client.pause(step.seconds)
@@ -64,7 +64,7 @@ async def adeliver(client: AsyncLettaClient, flow: Flow) -> AsyncGenerator[TurnE
                 _let_go(hold)
                 hold, held = client.hold(step.conversation_id, step.agent_id), step.conversation_id
                 taken = await hold.acquire_async(step.patience.left())
-                answer = hold.run_in_flight if taken else busy_here(step.patience.seconds)
+                answer = hold.in_flight if taken else busy_here(step.patience.seconds)
             elif isinstance(step, Pause):
                 _let_go(hold)
                 await client.pause(step.seconds)

@@ -79,7 +79,7 @@ class TurnOutcome:
 class Claim:
     """Keep every other turn of this process away from the conversation, until this one is accepted.
 
-    The answer is the run of another turn of this process that was accepted before and may still be under way.
+    The answer is another turn of this process that was accepted before and may still be under way (`InFlight`).
     """
 
     conversation_id: str

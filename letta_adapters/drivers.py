@@ -112,7 +112,7 @@ class _BlockingDriver(_Driver):
             while not isinstance(step, (Done, Failed)):
                 step = self._carry_out(step)
                 if not self.turn.exclusive:
-                    self.hold.accepted(self.turn.run_id)
+                    self.hold.accepted(self.turn.in_flight)
                 yield from self.turn.take_events()
             self.ended(step)
             self.raise_failure()
@@ -122,7 +122,7 @@ class _BlockingDriver(_Driver):
                 if not self.over:
                     self._leave()
             finally:
-                self.hold.release(over=not self.goes_on)
+                self.hold.release(goes_on=self.turn.in_flight if self.goes_on else None)
 
     def _carry_out(self, step: Open | Read | Wait) -> Step:
         try:
@@ -190,7 +190,7 @@ class _AsyncDriver(_Driver):
             while not isinstance(step, (Done, Failed)):
                 step = await self._carry_out(step)
                 if not self.turn.exclusive:
-                    self.hold.accepted(self.turn.run_id)
+                    self.hold.accepted(self.turn.in_flight)
                 for event in self.turn.take_events():
                     yield event
             self.ended(step)
@@ -201,7 +201,7 @@ class _AsyncDriver(_Driver):
                 if not self.over:
                     await self._leave()
             finally:
-                self.hold.release(over=not self.goes_on)
+                self.hold.release(goes_on=self.turn.in_flight if self.goes_on else None)
 
     async def _carry_out(self, step: Open | Read | Wait) -> Step:
         try:

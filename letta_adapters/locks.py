@@ -14,9 +14,10 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout  # not the built-in one before Python 3.11
+from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
-__all__ = ["UNKNOWN_RUN", "ConversationLock", "Hold", "Patience", "conversation_lock"]
+__all__ = ["ConversationLock", "Hold", "InFlight", "Patience", "conversation_lock"]
 
 
 class Patience:
@@ -44,14 +45,27 @@ class Patience:
         return max(0.0, self._until - now)
 
 
+@dataclass(frozen=True, kw_only=True)
+class InFlight:
+    """A turn that may be under way at the server.
+
+    Args:
+        run_id: Its run, once that has a name.
+        otids: What it sent.
+    """
+
+    run_id: str | None
+    otids: tuple[str, ...]
+
+
 class ConversationLock:
     """A lock for threads and tasks of any event loop; whoever waits longest is next.
 
-    It is given back when the server has accepted a turn; which run that is stands in `run_id` while it goes on.
+    It is given back when the server has accepted a turn; which that is stands in `in_flight` while it goes on.
     """
 
     def __init__(self) -> None:
-        self.run_id: str | None = None
+        self.in_flight: InFlight | None = None
         self._mutex = threading.Lock()
         self._held = False
         self._waiting: deque[tuple[Future[None], asyncio.AbstractEventLoop | None]] = deque()
@@ -110,7 +124,7 @@ class Hold:
     def __init__(self, lock: ConversationLock) -> None:
         self._lock = lock
         self._held = False
-        self._run_id: str | None = None
+        self._sent: InFlight | None = None
 
     def acquire(self, timeout: float) -> bool:
         """Take the lock unless it is taken already, waiting at most `timeout` seconds; tell whether it is taken."""
@@ -129,27 +143,26 @@ class Hold:
         return successor
 
     @property
-    def run_in_flight(self) -> str | None:
-        """The run of another turn of this process that was accepted and whose end was not seen."""
-        return self._lock.run_id
+    def in_flight(self) -> InFlight | None:
+        """Another turn of this process that was sent and whose end was not seen."""
+        return self._lock.in_flight
 
-    def accepted(self, run_id: str | None) -> None:
+    def accepted(self, turn: InFlight) -> None:
         """Give the lock back to the next turn, which the server tells from now on that this one is in flight."""
-        if run_id is not None:
-            self._run_id = self._lock.run_id = run_id
+        self._sent = self._lock.in_flight = turn
         self._give_back()
 
-    def release(self, *, over: bool = True) -> None:
+    def release(self, *, goes_on: InFlight | None = None) -> None:
         """Give the lock back, if it is taken.
 
         Args:
-            over: Whether the turn has ended, or was never sent; else its run may go on at the server without us.
+            goes_on: The turn, where it may go on at the server without us.
         """
-        run_id, self._run_id = self._run_id, None
-        if not over:
-            self._lock.run_id = run_id or UNKNOWN_RUN
+        sent, self._sent = self._sent, None
+        if goes_on is not None:
+            self._lock.in_flight = goes_on
             _keep(self._lock)
-        elif run_id is not None and self._lock.run_id == run_id:
+        elif sent is not None and self._lock.in_flight == sent:
             _forget(self._lock)
         self._give_back()
 
@@ -158,9 +171,6 @@ class Hold:
             self._held = False
             self._lock.release()
 
-
-UNKNOWN_RUN = ""
-"""Stands for a run that may be under way and has no name yet."""
 
 _MAX_LEFT = 1000
 _left: OrderedDict[ConversationLock, None] = OrderedDict()
@@ -175,7 +185,7 @@ def _keep(lock: ConversationLock) -> None:
 
 
 def _forget(lock: ConversationLock) -> None:
-    lock.run_id = None
+    lock.in_flight = None
     with _registry:
         _left.pop(lock, None)
 

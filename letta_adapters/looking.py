@@ -20,7 +20,7 @@ from letta_adapters.client.endpoints import (
 from letta_adapters.delivery_steps import Claim, Pause
 from letta_adapters.errors import ConversationBusy, NotFound
 from letta_adapters.job import Job
-from letta_adapters.locks import UNKNOWN_RUN
+from letta_adapters.locks import InFlight
 from letta_adapters.matching import Row
 from letta_adapters.planner import Into, Plan
 from letta_adapters.reading import is_stale, is_under_way
@@ -28,7 +28,7 @@ from letta_adapters.retry import busy_delay
 from letta_adapters.system_text import digest_of, system_text
 from letta_adapters.transcript import Anchor, AssistantEntry, Entry, PendingRef, Transcript, without_anchors
 from letta_adapters.waiting import newest_first, waiting_calls
-from letta_adapters.wire import Conversation, KnownMessage, Run, SystemMessage, Unknown
+from letta_adapters.wire import Conversation, KnownMessage, MessageCreate, Run, SystemMessage, Unknown
 
 __all__ = ["ROWS_READ", "Gone", "look", "newest_rows", "with_ends_of_runs"]
 
@@ -65,13 +65,12 @@ def look(job: Job, made: Plan, *, into: Into | None, nonce: str) -> Reading:
         ConversationBusy: Another turn of this process is under way, whose rows are not there to be read yet.
     """
     conversation_id = made.conversation_id or ""
-    other: str | None = yield Claim(
+    other: InFlight | None = yield Claim(
         conversation_id=conversation_id, agent_id=job.target.agent_id, patience=job.patience
     )
-    if other:
-        yield from _check_that_it_is_over(other)
-    elif other == UNKNOWN_RUN or len(made.items) > 1 or not _is_head(job, made):
-        # Somebody else may have sent something, or this very program before it died.
+    if other is not None and other.run_id is not None and not _is_the_same(made, other, nonce):
+        yield from _check_that_it_is_over(other.run_id)
+    elif (other is not None and other.run_id is None) or _may_have_begun(made):
         yield from _check_that_nothing_is_in_flight(job, conversation_id)
     if made.reads == "newest":
         rows = yield from newest_rows(job, conversation_id)
@@ -85,6 +84,17 @@ def look(job: Job, made: Plan, *, into: Into | None, nonce: str) -> Reading:
         run: Run = yield retrieve_run(planned.stored_run_id)
         return replace(planned, forks=False) if run.in_flight else planned
     return (yield from _look_closer(job, made, into, nonce, rows))
+
+
+def _is_the_same(made: Plan, other: InFlight, nonce: str) -> bool:
+    """Whether a turn in flight is this very request, which is then attached to by sending it again."""
+    otids = [message.otid for message in made.messages(made.conversation_id or "", attempt=1, nonce=nonce)]
+    return otids == list(other.otids)
+
+
+def _may_have_begun(made: Plan) -> bool:
+    """Whether a part of it may have been sent before, by somebody who died or went on: it answers or asks twice."""
+    return sum(not isinstance(item.message, MessageCreate) or item.message.role == "user" for item in made.items) > 1
 
 
 def _check_that_nothing_is_in_flight(job: Job, conversation_id: str) -> Generator[Endpoint[Any], Any, None]:

@@ -92,7 +92,7 @@ def said(
         earlier: What stands before it; it is looked at only for the name of a tool.
     """
     asked = _asked(answered)
-    never_kept = _called(answered) - asked
+    never_kept, answered_alike = _called(answered) - asked, asked - set(too_late)
     items: list[Item] = []
     last = tail[-1][0] if tail and not more_follows else None
     for position, entry in tail:
@@ -102,23 +102,35 @@ def said(
             case AssistantEntry():
                 items.extend(_foreign_turn(position, entry, ends_tail=position == last))
             case ToolEntry():
-                if entry.tool_call_id in pending:
-                    continue  # rule 2 sends it
-                if entry.tool_call_id in asked and entry.tool_call_id not in too_late:
-                    continue  # it has this very answer
-                if entry.tool_call_id in never_kept:
-                    _LOG.warning(
-                        "The result of call %s is dropped: the server did not keep that call.", entry.tool_call_id
-                    )
-                    continue
-                name = _name_of(entry.tool_call_id, [*(one for _, one in tail), answered], earlier)
-                items.append(_foreign_result(position, entry, name))
+                # Rule 2 sends what is pending; of the others, one that was asked for has this very answer.
+                settled = entry.tool_call_id in pending or entry.tool_call_id in answered_alike
+                if not settled and not _is_superseded(position, entry, tail) and _was_kept(entry, never_kept):
+                    name = _name_of(entry.tool_call_id, [*(one for _, one in tail), answered], earlier)
+                    items.append(_foreign_result(position, entry, name))
             case SystemEntry():
                 if keep_system and entry.text:
                     items.append(item("system", entry.text, position, entry.id))
             case _:
                 assert_never(entry)
     return items
+
+
+def _was_kept(entry: ToolEntry, never_kept: Collection[str]) -> bool:
+    if entry.tool_call_id in never_kept:
+        _LOG.warning("The result of call %s is dropped: the server did not keep that call.", entry.tool_call_id)
+    return entry.tool_call_id not in never_kept
+
+
+def _is_superseded(position: int, entry: ToolEntry, tail: Tail) -> bool:
+    """Whether the tail has a later result of the same call, and no other call of that id in between."""
+    for later, other in tail:
+        if later <= position:
+            continue
+        if isinstance(other, ToolEntry) and other.tool_call_id == entry.tool_call_id:
+            return True
+        if isinstance(other, AssistantEntry) and any(call.tool_call_id == entry.tool_call_id for call in other.calls):
+            return False
+    return False
 
 
 def _called(answered: Entry | None) -> set[str]:

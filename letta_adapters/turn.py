@@ -27,7 +27,7 @@ from letta_adapters.assembly import Assembly
 from letta_adapters.errors import ConversationBusy, LettaError, ProtocolError, TurnInterrupted
 from letta_adapters.events import FinishedTurn, TurnEvent
 from letta_adapters.exchange import Broken, BrokenKind, Request, error_from_response
-from letta_adapters.locks import Patience
+from letta_adapters.locks import InFlight, Patience
 from letta_adapters.reading import (
     Answer,
     Reading,
@@ -225,6 +225,11 @@ class Turn:
     def run_id(self) -> str | None:
         """The run, once the server named it."""
         return self._stream.run_id
+
+    @property
+    def in_flight(self) -> InFlight:
+        """The turn as those have to know it that come next."""
+        return InFlight(run_id=self.run_id, otids=self._requests.otids)
 
     @property
     def background(self) -> bool:

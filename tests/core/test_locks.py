@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from letta_adapters.locks import UNKNOWN_RUN, ConversationLock, Hold, conversation_lock
+from letta_adapters.locks import ConversationLock, Hold, InFlight, conversation_lock
 
 PATIENCE = 30.0
 
@@ -217,56 +217,61 @@ def test_a_child_process_does_not_inherit_a_held_lock() -> None:
 # A turn that was accepted: the lock is free, and the turn goes on.
 
 
+def run(run_id: str | None) -> InFlight:
+    return InFlight(run_id=run_id, otids=("otid-1",))
+
+
 def test_a_turn_that_was_accepted_gives_the_lock_back_and_is_known_to_the_next_one() -> None:
     lock = ConversationLock()
     one, other = Hold(lock), Hold(lock)
     assert one.acquire(0)
-    one.accepted("run-1")
+    one.accepted(run("run-1"))
     assert other.acquire(0)
-    assert other.run_in_flight == "run-1"
+    assert other.in_flight == run("run-1")
 
 
 def test_while_no_turn_was_accepted_none_is_in_flight() -> None:
     lock = ConversationLock()
     one = Hold(lock)
     assert one.acquire(0)
-    assert one.run_in_flight is None
+    assert one.in_flight is None
 
 
 def test_a_turn_that_is_over_is_not_in_flight_any_more() -> None:
     lock = ConversationLock()
     one, other = Hold(lock), Hold(lock)
     assert one.acquire(0)
-    one.accepted("run-1")
+    one.accepted(run("run-1"))
     one.release()
-    assert other.run_in_flight is None
+    assert other.in_flight is None
 
 
 def test_the_end_of_an_earlier_turn_does_not_hide_a_later_one() -> None:
     lock = ConversationLock()
     one, other = Hold(lock), Hold(lock)
     assert one.acquire(0)
-    one.accepted("run-1")
+    one.accepted(run("run-1"))
     assert other.acquire(0)
-    other.accepted("run-2")
+    other.accepted(run("run-2"))
     one.release()
-    assert one.run_in_flight == "run-2"
+    assert one.in_flight == run("run-2")
 
 
 def test_a_turn_that_was_accepted_without_a_run_leaves_nothing_behind() -> None:
     lock = ConversationLock()
     one, other = Hold(lock), Hold(lock)
     assert one.acquire(0)
-    one.accepted(None)
+    one.accepted(run(None))
+    one.release()
     assert other.acquire(0)
-    assert other.run_in_flight is None
+    assert other.in_flight is None
 
 
 def test_a_turn_gives_back_only_the_lock_that_it_took_however_it_ends() -> None:
     lock = ConversationLock()
     one, other = Hold(lock), Hold(lock)
     assert one.acquire(0)
-    one.accepted("run-1")
+    one.accepted(run("run-1"))
     assert other.acquire(0)
     one.release()
     assert not one.acquire(0)
@@ -276,32 +281,32 @@ def test_a_turn_that_its_caller_left_goes_on_and_is_known_though_nobody_refers_t
     key = ("http://x", "conv-left")
     hold = Hold(conversation_lock(*key))
     assert hold.acquire(0)
-    hold.accepted("run-1")
-    hold.release(over=False)
+    hold.accepted(run("run-1"))
+    hold.release(goes_on=run("run-1"))
     del hold
     gc.collect()
-    assert Hold(conversation_lock(*key)).run_in_flight == "run-1"
+    assert Hold(conversation_lock(*key)).in_flight == run("run-1")
 
 
 def test_a_turn_that_was_left_before_its_run_was_known_is_known_to_be_there() -> None:
     lock = ConversationLock()
     one, other = Hold(lock), Hold(lock)
     assert one.acquire(0)
-    one.release(over=False)
+    one.release(goes_on=run(None))
     assert other.acquire(0)
-    assert other.run_in_flight == UNKNOWN_RUN
+    assert other.in_flight == run(None)
 
 
 def test_the_next_turn_takes_the_place_of_one_that_was_left() -> None:
     lock = ConversationLock()
     left, following, last = Hold(lock), Hold(lock), Hold(lock)
     assert left.acquire(0)
-    left.accepted("run-1")
-    left.release(over=False)
+    left.accepted(run("run-1"))
+    left.release(goes_on=run("run-1"))
     assert following.acquire(0)
-    following.accepted("run-2")
+    following.accepted(run("run-2"))
     following.release()
-    assert last.run_in_flight is None
+    assert last.in_flight is None
 
 
 def test_who_takes_a_turn_over_has_its_lock() -> None:
@@ -316,18 +321,18 @@ def test_who_takes_a_turn_over_has_its_lock() -> None:
 
 
 def test_threads_that_were_accepted_one_after_the_other_know_of_each_other() -> None:
-    lock, known = ConversationLock(), list[str | None]()
+    lock, known = ConversationLock(), list[InFlight | None]()
 
     def turn(run_id: str) -> Callable[[], None]:
         def send() -> None:
             hold = Hold(lock)
             assert hold.acquire(PATIENCE)
-            known.append(hold.run_in_flight)
-            hold.accepted(run_id)
+            known.append(hold.in_flight)
+            hold.accepted(run(run_id))
 
         return send
 
     runs = [f"run-{number}" for number in range(8)]
     _in_threads([turn(run_id) for run_id in runs])
     assert known[0] is None
-    assert len({*known, lock.run_id}) == len(runs) + 1
+    assert len({*known, lock.in_flight}) == len(runs) + 1

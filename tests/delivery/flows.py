@@ -13,7 +13,7 @@ from letta_adapters.delivery import delivery
 from letta_adapters.delivery_steps import Claim, Delivered, Flow, Thread, TurnOptions, TurnOutcome
 from letta_adapters.errors import ConversationBusy, NotFound, TurnFailed, TurnInterrupted
 from letta_adapters.events import FinishedTurn, Text
-from letta_adapters.locks import Patience
+from letta_adapters.locks import InFlight, Patience
 from letta_adapters.matching import Row
 from letta_adapters.memory import TurnMemory
 from letta_adapters.planner import Target
@@ -124,7 +124,7 @@ def claim(flow: Flow, step: object, *, other: str | None = None, in_flight: Sequ
         in_flight: The runs that are listed as under way, if it asks.
     """
     assert isinstance(step, Claim), step
-    step = flow.send(other)
+    step = flow.send(InFlight(run_id=other, otids=()) if other is not None else None)
     return flow.send(list(in_flight)) if asks_for_runs(step) else step
 
 

@@ -6,9 +6,9 @@ from datetime import datetime, timezone
 
 import pytest
 
-from letta_adapters.delivery_steps import Claim, Pause
+from letta_adapters.delivery_steps import Claim, Flow, Pause
 from letta_adapters.errors import ConversationBusy, NotFound
-from letta_adapters.locks import UNKNOWN_RUN, Patience
+from letta_adapters.locks import InFlight, Patience
 from letta_adapters.planner import Target
 from letta_adapters.transcript import Entry, HumanEntry, SystemEntry
 from letta_adapters.wire import Run, SystemMessage
@@ -116,30 +116,45 @@ def test_a_turn_of_this_process_that_does_not_end_in_time_is_an_error_that_names
 # The other turn is another process's, or of one that died: the server lists what is under way.
 
 MINE = Run(id="run-9", status="running", conversation_id="conv-1")
+TWO: list[Entry] = [*ASKED, HumanEntry(content="are you there?", id="h9")]
+"""A transcript whose first question may have been sent before."""
+
+
+def test_who_asks_again_what_is_under_way_does_not_wait_for_its_end() -> None:
+    sent_before = otids(claimed_turn(begin(NEXT, FOLLOWED, memory=knowing())))
+    flow = begin(NEXT, FOLLOWED, memory=knowing())
+    next(flow)
+    assert asked(flow.send(InFlight(run_id="run-9", otids=sent_before))) == ("GET", "/v1/conversations/conv-1/messages")
+
+
+def claimed_turn(flow: Flow) -> object:
+    """The turn that a flow sends when nothing of it is there."""
+    claim(flow, next(flow))
+    return flow.send([])
 
 
 def test_while_a_run_of_the_conversation_is_under_way_nothing_is_read_and_nothing_sent() -> None:
-    flow = begin(KIND)
+    flow = begin(TWO)
     assert isinstance(claim(flow, next(flow), in_flight=[MINE]), Pause)
     assert asked(flow.send(None)) == ("GET", "/v1/runs/run-9")
 
 
 def test_the_runs_of_the_conversation_are_asked_for() -> None:
-    flow = begin(KIND)
+    flow = begin(TWO)
     next(flow)
     assert query(flow.send(None)) == {"active": "true", "conversation_id": "conv-1", "limit": 100}
 
 
 def test_a_run_that_a_dead_server_left_behind_is_no_hindrance() -> None:
     dead = MINE.model_copy(update={"created_at": datetime(2020, 1, 1, tzinfo=timezone.utc)})
-    flow = begin(KIND)
+    flow = begin(TWO)
     assert asked(claim(flow, next(flow), in_flight=[dead])) == ("GET", "/v1/conversations/conv-1/messages")
 
 
 def test_a_run_of_another_conversation_does_not_keep_default_busy() -> None:
     target = Target(agent_id="agent-1", conversation_id="default")
     for run, is_busy in ((MINE, False), (MINE.model_copy(update={"conversation_id": None}), True)):
-        flow = begin(KIND, target)
+        flow = begin(TWO, target)
         assert isinstance(claim(flow, next(flow), in_flight=[run]), Pause) is is_busy
 
 
@@ -158,7 +173,7 @@ def test_before_several_messages_it_asks_since_the_first_of_them_may_be_under_wa
 def test_it_asks_after_a_turn_of_this_process_that_was_left_before_its_run_was_known() -> None:
     flow = begin(NEXT, FOLLOWED, memory=knowing())
     next(flow)
-    assert asks_for_runs(flow.send(UNKNOWN_RUN))
+    assert asks_for_runs(flow.send(InFlight(run_id=None, otids=())))
 
 
 def test_a_pinned_message_that_needs_no_look_waits_as_long_as_its_patience_lasts() -> None:

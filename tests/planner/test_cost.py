@@ -59,7 +59,6 @@ TARGETS = pytest.mark.parametrize("target", [FOLLOWED, PINNED], ids=["followed",
 
 PAGE = ("/v1/conversations/conv-1/messages", 100)
 CONTEXT = ("/v1/conversations/conv-1", None)
-RUNS = ("/v1/runs/", 100)
 
 
 def cost(target: Target, entries: Sequence[Entry], *, knows_head: bool = True) -> tuple[int, list[tuple[str, object]]]:
@@ -102,10 +101,10 @@ def test_following_reads_one_page_of_bounded_size(new: tuple[Entry, ...], pendin
     assert cost(FOLLOWED, dialogue(LATE, *new, pending=pending))[1] == [PAGE]
 
 
-def test_a_process_that_did_not_give_the_last_answer_asks_whether_others_are_at_it_and_whether_it_is_the_last() -> None:
+def test_a_process_that_did_not_give_the_last_answer_asks_whether_it_is_the_last_message() -> None:
     late, early = (cost(FOLLOWED, dialogue(turn, *ONE_MESSAGE), knows_head=False) for turn in (LATE, EARLY))
     assert late == early
-    assert late[1] == [RUNS, PAGE, CONTEXT]
+    assert late[1] == [PAGE, CONTEXT]
 
 
 def test_pinned_one_new_message_is_sent_without_reading_anything() -> None:

@@ -248,3 +248,8 @@ def test_a_result_that_comes_again_with_another_call_of_that_id_is_another_resul
         "[The tool look answered: ok]",
         "d",
     ]
+
+
+def test_of_several_results_of_a_foreign_call_the_last_is_told() -> None:
+    made = plan([human("a"), foreign("", "call-9"), result("call-9", "old"), result("call-9", "new")], FOLLOWED)
+    assert [text for _, text in sent(made)][2:] == ["[The tool look answered: new]"]
