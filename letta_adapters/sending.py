@@ -115,7 +115,7 @@ class Sending:
             if outcome.run_id is not None:
                 filtered = self.job.options.include_return_message_types is not None
                 yield from _find_out_what_was_stored(error, outcome.run_id, filtered=filtered)
-            if isinstance(error, (TurnInterrupted, ProtocolError)):
+            if _is_lost(error):
                 at_anchor = self.into is not None and self.into.at_anchor
                 self.lost = LostTurn(conversation_id=conversation_id, nonce=self.nonce, at_anchor=at_anchor)
             # Only a run can be replayed: a request that never became one is the same request next time.
@@ -196,6 +196,13 @@ def agent_of(job: Job, conversation_id: str) -> Generator[Endpoint[Any], Any, st
         known = conversation.agent_id
         job.memory.keep_agent((job.server, conversation_id), known)
     return known
+
+
+def _is_lost(error: LettaError) -> bool:
+    """Whether the server may have taken a turn whose end was not seen: it may still be under way."""
+    if isinstance(error, (TurnInterrupted, ProtocolError)):
+        return True
+    return error.accepted is None and not isinstance(error, TurnFailed)
 
 
 def _find_out_what_was_stored(error: LettaError, run_id: str, *, filtered: bool) -> Generator[Endpoint[Any], Any, None]:

@@ -50,6 +50,17 @@ def test_a_lost_turn_is_still_known_when_its_retry_does_not_get_through() -> Non
     assert otids(next(begin(NAMELESS, memory=memory))) == lost
 
 
+@pytest.mark.parametrize(("accepted", "is_lost"), [(None, True), (False, False)], ids=["perhaps", "surely not"])
+def test_a_server_that_went_away_may_have_the_turn(accepted: bool | None, is_lost: bool) -> None:
+    memory = TurnMemory()
+    flow = begin(NAMELESS, memory=memory)
+    first = otids(next(flow))
+    with pytest.raises(ConnectFailed):
+        gone = ConnectFailed("gone", accepted=accepted)
+        flow.send(TurnOutcome(result=gone, run_id=None, replayed=False))
+    assert (otids(next(begin(NAMELESS, memory=memory))) == first) is is_lost
+
+
 def test_a_lost_turn_is_forgotten_before_other_people_say_the_same() -> None:
     clock = Clock()
     memory = TurnMemory(clock=clock)
