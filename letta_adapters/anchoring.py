@@ -113,11 +113,12 @@ def _stands_before(here: Position, entry: Entry) -> bool:
     if any(call.tool_call_id == entry.tool_call_id for call in asked):
         return False  # some models use the same ids again and again
     words = (entry.content, entry.status)
+    earlier = (here.transcript[index] for index in range(here.start - 1, -1, -1))  # the nearest first
     return any(
         isinstance(other, ToolEntry)
         and other.tool_call_id == entry.tool_call_id
         and (other.content, other.status) == words
-        for other in here.transcript[: here.start]
+        for other in earlier
     )
 
 

@@ -22,10 +22,10 @@ from letta_adapters.client.endpoints import (
     retrieve_conversation,
     update_conversation,
 )
-from letta_adapters.errors import LettaError
+from letta_adapters.errors import LettaError, StatusError
 from letta_adapters.identity import conversation_marker
 from letta_adapters.job import Job
-from letta_adapters.planner import Into, Plan
+from letta_adapters.plans import Into, Plan
 from letta_adapters.transcript import AssistantEntry, HumanEntry
 from letta_adapters.wire import Conversation
 
@@ -69,7 +69,8 @@ class Marks:
     def choose(self, found: Sequence[Conversation]) -> Conversation | None:
         """Of the conversations that say the same, the one to go on with."""
         own = [one for one in found if self.task in (one.summary or "").split() or not self.task]
-        earlier = [one for one in found if self._step not in (one.summary or "").split()]
+        # Without a number nobody can tell another step from a task of this one.
+        earlier = [one for one in found if self.step is not None and self._step not in (one.summary or "").split()]
         return _oldest(own or earlier) if own or earlier else None
 
 
@@ -87,7 +88,7 @@ def fork_of(job: Job, made: Plan) -> Making:
     if made.repeatable and made.stored_run_id is None:
         told = job.plan(into=_NEW)
         marks = Marks(said=_mark(job, told, "fork", made.conversation_id, made.anchor_message_id))
-    into = yield from _conversation(job, marks, fork_of=made)
+    into = yield from _conversation(job, marks, fork=made)
     return replace(into, repeatable=made.repeatable)
 
 
@@ -120,10 +121,10 @@ def marked_conversation(agent_id: str, marks: Marks, make: Generator[Endpoint[An
     return _into(oldest)
 
 
-def _conversation(job: Job, marks: Marks | None, *, fork_of: Plan | None = None) -> Making:
+def _conversation(job: Job, marks: Marks | None, *, fork: Plan | None = None) -> Making:
     agent_id = job.target.agent_id
     assert agent_id is not None, "followed mode has an agent"
-    make = _made(job, agent_id, marks.summary if marks else None, fork_of)
+    make = _made(job, agent_id, marks.summary if marks else None, fork)
     if marks is None:
         return _into((yield from make), is_new=True)
     return (yield from marked_conversation(agent_id, marks, make))
@@ -145,7 +146,10 @@ def _fork_at_anchor(job: Job, made: Plan, summary: str | None) -> Generator[Endp
     origin, anchor_id = made.conversation_id, made.anchor_message_id
     if origin is None or origin == "default" or anchor_id is None or not job.memory.may_fork_at_messages(job.server):
         return None
-    fork: Conversation = yield fork_conversation(origin, message_id=anchor_id)
+    try:
+        fork: Conversation = yield fork_conversation(origin, message_id=anchor_id)
+    except StatusError:
+        return None  # a compaction may have taken the anchor out of what can be forked; telling it always works
     fork = yield retrieve_conversation(fork.id)
     if fork.in_context_message_ids[-1:] != [anchor_id]:
         job.memory.keep_that_it_forks_at_the_end_only(job.server)

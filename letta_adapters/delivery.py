@@ -22,10 +22,11 @@ from letta_adapters.locks import Patience
 from letta_adapters.looking import Gone, look, newest_rows, with_ends_of_runs
 from letta_adapters.memory import TurnMemory
 from letta_adapters.pending import check_may_be_denied
-from letta_adapters.planner import Plan, Target, held_in
+from letta_adapters.planner import Target
+from letta_adapters.plans import Plan, held_in
 from letta_adapters.policies import Policies
 from letta_adapters.retry import busy_delay
-from letta_adapters.sending import LookFirst, Sending, agent_of, fingerprint
+from letta_adapters.sending import LookFirst, Sending, agent_of, answer_key
 from letta_adapters.transcript import Anchor, AssistantEntry, Entry, trusted, without_anchors
 from letta_adapters.waiting import waiting_calls
 from letta_adapters.wire import Agent, Run
@@ -204,7 +205,7 @@ def _warn_of_lost_anchors(job: Job) -> None:
         isinstance(entry, AssistantEntry)
         and entry.anchor is None
         and entry.text
-        and job.memory.was_given(fingerprint(job, entry.text))
+        and job.memory.was_given(answer_key(job, entry.text))
         for entry in job.transcript
     )
     if (again or stripped) and job.memory.is_new("lost anchors"):

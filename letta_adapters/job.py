@@ -9,7 +9,8 @@ from letta_adapters.anchoring import Target
 from letta_adapters.delivery_steps import Thread, TurnOptions
 from letta_adapters.locks import Patience
 from letta_adapters.memory import TurnMemory
-from letta_adapters.planner import Into, Plan, Seen, plan
+from letta_adapters.planner import Seen, plan
+from letta_adapters.plans import Into, Plan
 from letta_adapters.policies import Policies
 from letta_adapters.transcript import Entry, ToolEntry, without_anchors
 

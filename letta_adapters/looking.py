@@ -22,11 +22,11 @@ from letta_adapters.errors import ConversationBusy, NotFound
 from letta_adapters.job import Job
 from letta_adapters.locks import InFlight
 from letta_adapters.matching import Row
-from letta_adapters.planner import Into, Plan
-from letta_adapters.reading import is_stale, is_under_way
+from letta_adapters.plans import Into, Plan
 from letta_adapters.retry import busy_delay
 from letta_adapters.system_text import digest_of, system_text
 from letta_adapters.transcript import Anchor, AssistantEntry, Entry, PendingRef, Transcript, without_anchors
+from letta_adapters.under_way import is_stale, is_under_way
 from letta_adapters.waiting import newest_first, waiting_calls
 from letta_adapters.wire import Conversation, KnownMessage, MessageCreate, Run, SystemMessage, Unknown
 
@@ -78,12 +78,13 @@ def look(job: Job, made: Plan, *, into: Into | None, nonce: str) -> Reading:
     rows, planned = yield from _look_on(job, made, into, nonce)
     if not planned.forks and (rows or _is_head(job, made)):
         return planned
-    if (
-        planned.forks and planned.stored_run_id is not None
-    ):  # asked to answer anew, but of a turn that is still under way
+    if planned.forks and planned.stored_run_id is not None:
+        # Asked for a new answer to what may still be under way: then that one is waited for.
         run: Run = yield retrieve_run(planned.stored_run_id)
-        return replace(planned, forks=False) if run.in_flight else planned
-    return (yield from _look_closer(job, made, into, nonce, rows))
+        return replace(planned, forks=False) if run.in_flight and not is_stale(run) else planned
+    if made.anchor_message_id is None or conversation_id == "default":
+        return planned  # nobody can ask what stands behind an anchor there
+    return (yield from _look_closer(job, conversation_id, made.anchor_message_id, into, nonce, rows))
 
 
 def _is_the_same(made: Plan, other: InFlight, nonce: str) -> bool:
@@ -179,12 +180,9 @@ def _is_head(job: Job, made: Plan) -> bool:
 
 
 def _look_closer(
-    job: Job, made: Plan, into: Into | None, nonce: str, rows: list[Row]
+    job: Job, conversation_id: str, anchor_id: str, into: Into | None, nonce: str, rows: list[Row]
 ) -> Generator[Endpoint[Any], Any, Plan]:
     """Ask which messages the model sees: after a compaction a list shows old rows as new ones, and hides new ones."""
-    conversation_id, anchor_id = made.conversation_id or "", made.anchor_message_id
-    if conversation_id == "default" or anchor_id is None:
-        return job.plan(seen=Seen(rows=rows, anchored=True, nonce=nonce), into=into)
     try:
         conversation: Conversation = yield retrieve_conversation(conversation_id)
     except NotFound as error:

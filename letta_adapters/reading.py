@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
 from itertools import count
 from typing import Any, TypeVar, cast
 
@@ -18,6 +17,7 @@ from letta_adapters import retry
 from letta_adapters.errors import Conflict, ConversationBusy, LettaError
 from letta_adapters.exchange import Query, Request, excerpt
 from letta_adapters.matching import Row, answers_by_call, is_input, response_to, run_that_stored
+from letta_adapters.under_way import is_under_way, runs_in_flight
 from letta_adapters.waiting import newest_first
 from letta_adapters.wire import (
     ApprovalCreate,
@@ -42,12 +42,9 @@ __all__ = [
     "StillBusy",
     "StoredTurn",
     "Unreadable",
-    "is_stale",
-    "is_under_way",
     "kept_calls",
     "messages_path",
     "record_of",
-    "runs_in_flight",
     "what_became_of",
 ]
 
@@ -62,11 +59,6 @@ _SETTLING = 5.0
 """Seconds without any run in flight after which a request that left no row counts as not taken.
 
 A run is on record about 0.2 seconds after its request, 2.2 on a busy machine (measured on 0.16.8).
-"""
-_STALE = timedelta(seconds=300)
-"""Age of a run that still counts as in flight: a server that died leaves its runs so for ever.
-
-The server's own lock of a conversation lasts as long (read in its source).
 """
 _RUNS: TypeAdapter[list[Run]] = TypeAdapter(list[Run])
 
@@ -318,31 +310,6 @@ def _in_flight(conversation_id: str, agent_id: str | None, *, retries: int) -> R
     query = runs_in_flight(conversation_id, agent_id)
     runs = yield from _get("/v1/runs/", _RUNS.validate_json, query, retries=retries)
     return [run for run in runs if is_under_way(run, conversation_id)]
-
-
-def runs_in_flight(conversation_id: str, agent_id: str | None) -> Query:
-    """What to ask for: those of `default` have no conversation (measured), so all of the agent's."""
-    of_default = conversation_id == "default"
-    return {
-        "active": "true",
-        "agent_id": agent_id if of_default else None,
-        "conversation_id": None if of_default else conversation_id,
-        "limit": 100,
-    }
-
-
-def is_under_way(run: Run, conversation_id: str) -> bool:
-    """Whether a run that is listed as in flight is one of this conversation, and no dead server's."""
-    elsewhere = conversation_id == "default" and run.conversation_id not in (None, "default")
-    return not elsewhere and not is_stale(run)
-
-
-def is_stale(run: Run) -> bool:
-    """Whether a run that counts as in flight is too old to be so: its server died."""
-    if run.created_at is None:
-        return False
-    created = run.created_at if run.created_at.tzinfo else run.created_at.replace(tzinfo=timezone.utc)
-    return datetime.now(timezone.utc) - created > _STALE
 
 
 def _rows_since(

@@ -24,11 +24,11 @@ from letta_adapters.identity import MAX_ATTEMPTS
 from letta_adapters.job import Job
 from letta_adapters.locks import Patience
 from letta_adapters.memory import LostTurn
-from letta_adapters.planner import Into, Plan
+from letta_adapters.plans import Into, Plan
 from letta_adapters.transcript import anchor_of
 from letta_adapters.wire import Conversation
 
-__all__ = ["LookFirst", "Sending", "agent_of", "fingerprint"]
+__all__ = ["LookFirst", "Sending", "agent_of", "answer_key"]
 
 
 class LookFirst(Exception):
@@ -41,6 +41,7 @@ class Sending:
 
     Args:
         job: The call.
+        key: What the call is known by when it is made again.
         into: The conversation that it goes on in, where no anchor of the transcript says so.
         nonce: Stands for the ids of messages that have none.
         lost: The turn that the server may have taken, when the same call was made before and its end was not seen.
@@ -151,7 +152,7 @@ class Sending:
 
     def _delivered(self, turn: FinishedTurn, made: Plan, *, is_old: bool) -> Generator[Endpoint[Any], Any, Delivered]:
         turn = replace(turn, agent_id=turn.agent_id or (yield from agent_of(self.job, turn.conversation_id)))
-        self.job.memory.keep_answer(fingerprint(self.job, turn.text))
+        self.job.memory.keep_answer(answer_key(self.job, turn.text))
         anchor = anchor_of(
             turn,
             system_hash=made.system_hash,
@@ -175,7 +176,7 @@ class Sending:
                 yield delete_conversation(made.conversation_id or "")
 
 
-def fingerprint(job: Job, text: str) -> tuple[str, ...]:
+def answer_key(job: Job, text: str) -> tuple[str, ...]:
     """What an answer is known by when its metadata is lost."""
     return (job.server, job.target.agent_id or "", hashlib.sha256(repr(text).encode()).hexdigest())
 

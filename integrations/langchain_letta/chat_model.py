@@ -14,7 +14,6 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
-from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool
 from langchain_core.utils import from_env, secret_from_env
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
@@ -23,13 +22,14 @@ from typing_extensions import Self, override
 from langchain_letta.clients import Clients, Connection
 from langchain_letta.events import Chunks, message_from
 from langchain_letta.messages import from_langchain
+from langchain_letta.threads import thread_of
 from langchain_letta.tools import client_tools_from_openai, must_call, openai_tools_from_langchain
 from letta_adapters.carriers import adeliver, deliver
 from letta_adapters.client import AsyncLettaClient, LettaClient
 from letta_adapters.client.endpoints import check_agent_id, check_conversation_id
 from letta_adapters.client.settings import Settings
 from letta_adapters.delivery import delivery
-from letta_adapters.delivery_steps import Delivered, Flow, Thread, TurnOptions
+from letta_adapters.delivery_steps import Delivered, Flow, TurnOptions
 from letta_adapters.events import TurnEvent
 from letta_adapters.locks import Patience
 from letta_adapters.pending import OnPendingApproval
@@ -332,7 +332,7 @@ class ChatLetta(BaseChatModel):
             policies=self._policies(),
             options=options,
             must_call=must_call(kwargs.get("tool_choice"), options.client_tools),
-            thread=_thread_of(run_manager),
+            thread=thread_of(run_manager),
             patience=Patience(self.busy_timeout),
             anchor_key=self._signing_key,
         )
@@ -383,19 +383,6 @@ class ChatLetta(BaseChatModel):
             return ChatGenerationChunk(message=chunks.last(event, model_name=self._model_name))
         message = chunks.from_event(event)
         return ChatGenerationChunk(message=message) if message is not None else None
-
-
-def _thread_of(run_manager: BaseRunManager | None) -> Thread | None:
-    """The LangGraph thread and task that a call belongs to: a step that is run again after a crash is the same task.
-
-    A stream of a plain model comes without a run manager (langchain-core 1.x), but the node's own config is around.
-    """
-    metadata = run_manager.metadata if run_manager is not None else ensure_config().get("metadata", {})
-    thread_id, namespace = metadata.get("thread_id"), metadata.get("langgraph_checkpoint_ns")
-    if thread_id is None or namespace is None:
-        return None
-    step = metadata.get("langgraph_step")
-    return Thread(thread_id=str(thread_id), namespace=str(namespace), step=int(step) if isinstance(step, int) else None)
 
 
 _CONNECTION = ("base_url", "api_key", "timeout", "max_retries", "busy_timeout", "http_client", "http_async_client")

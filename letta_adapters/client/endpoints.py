@@ -15,7 +15,8 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import TypeAdapter
 
 from letta_adapters.exchange import Query, Request
-from letta_adapters.reading import messages_path, runs_in_flight
+from letta_adapters.reading import messages_path
+from letta_adapters.under_way import runs_in_flight
 from letta_adapters.wire import (
     Agent,
     Conversation,

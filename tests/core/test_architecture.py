@@ -18,9 +18,9 @@ FRAMEWORKS = {"langchain", "langchain_core", "langgraph", "llama_index", "langch
 ORDER = (
     ("errors", "version", "retry", "locks", "wire", "redaction"),
     ("exchange", "sse", "assembly", "transcript", "identity", "matching", "waiting", "pending", "memory"),
-    ("reading", "steps", "connections", "anchoring", "alignment"),
-    ("run_stream", "turn_requests", "policies", "tail"),
-    ("system_text",),
+    ("under_way", "steps", "connections", "anchoring", "alignment", "plans"),
+    ("reading", "policies", "tail"),
+    ("run_stream", "turn_requests", "system_text"),
     ("planner", "turn"),
     ("drivers",),
     ("client",),

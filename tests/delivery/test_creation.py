@@ -15,7 +15,8 @@ from letta_adapters.delivery import delivery
 from letta_adapters.delivery_steps import Claim, Thread, TurnOptions
 from letta_adapters.errors import NotFound
 from letta_adapters.memory import TurnMemory
-from letta_adapters.planner import Into, Target
+from letta_adapters.planner import Target
+from letta_adapters.plans import Into
 from letta_adapters.policies import Policies
 from letta_adapters.transcript import AssistantEntry, Entry, HumanEntry
 from letta_adapters.wire import ClientTool, Conversation
@@ -156,6 +157,12 @@ def test_a_task_of_the_same_step_that_says_the_same_has_one_of_its_own() -> None
 
 def test_a_task_of_another_step_that_says_the_same_takes_what_an_earlier_one_made() -> None:
     assert taken(LATER, made_for(TASK)) == "conv-1"
+
+
+def test_without_a_number_of_its_step_a_task_takes_its_own_only() -> None:
+    unnumbered = Thread(thread_id="thread-1", namespace="model:task-4")
+    assert taken(unnumbered, made_for(TASK)) == "new"
+    assert taken(unnumbered, made_for(unnumbered)) == "conv-1"
 
 
 def test_of_several_the_oldest_is_taken() -> None:

@@ -195,10 +195,16 @@ def test_a_branch_that_does_not_wait_is_busy() -> None:
         flow.send(busy())
 
 
-def test_a_fork_that_is_refused_for_good_leaves_the_error_as_it_is() -> None:
+def test_a_server_that_refuses_to_fork_at_the_anchor_is_told_the_transcript_anew() -> None:
     flow, _ = leaving()
-    with pytest.raises(NotFound):
-        flow.throw(NotFound("no such conversation", status=404))
+    assert asked(flow.throw(NotFound("not in the context", status=404))) == ("POST", "/v1/conversations/")
+
+
+def test_when_no_conversation_can_be_made_for_a_fork_either_that_is_the_error() -> None:
+    flow, _ = leaving()
+    flow.throw(NotFound("no such conversation", status=404))
+    with pytest.raises(NotFound, match="no such agent"):
+        flow.throw(NotFound("no such agent", status=404))
 
 
 def test_the_answer_of_a_fork_carries_the_anchor_of_the_fork() -> None:

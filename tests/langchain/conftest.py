@@ -12,7 +12,7 @@ from tests.langchain.readback import Reader
 
 @pytest.fixture(autouse=True)
 def no_letta_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("LETTA_AGENT_ID", "LETTA_BASE_URL", "LETTA_API_KEY"):
+    for name in ("LETTA_AGENT_ID", "LETTA_BASE_URL", "LETTA_API_KEY", "LETTA_ANCHOR_KEY"):
         monkeypatch.delenv(name, raising=False)
 
 

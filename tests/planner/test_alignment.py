@@ -9,7 +9,8 @@ import pytest
 from letta_adapters.alignment import behind, is_compiled_prompt
 from letta_adapters.identity import MAX_ATTEMPTS
 from letta_adapters.matching import Row
-from letta_adapters.planner import Seen, held_in, plan
+from letta_adapters.planner import Seen, plan
+from letta_adapters.plans import held_in
 from letta_adapters.transcript import Entry
 from letta_adapters.wire import AssistantMessage, EventMessage, SummaryMessage, SystemMessage, Unknown, UserMessage
 from tests.planner.dialogue import (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from letta_adapters.planner import Into, Target, plan
+from letta_adapters.planner import Target, plan
+from letta_adapters.plans import Into
 from letta_adapters.transcript import without_anchors
 from tests.planner.dialogue import (
     AGENT,

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from letta_adapters.identity import conversation_marker
-from letta_adapters.planner import Into, Target, plan
+from letta_adapters.planner import Target, plan
+from letta_adapters.plans import Into
 from letta_adapters.transcript import AssistantEntry, Entry
 from tests.planner.dialogue import AGENT, FOLLOWED, anchor, foreign, human, otids, ours, result, system
 

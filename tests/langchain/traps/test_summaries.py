@@ -12,7 +12,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langchain_letta import ChatLetta
 from tests.langchain.readback import Reader
 from tests.langchain.support import CALL, TOOLS, agent_of, asked, conversation_of
-from tests.traps.support import Foreign, expect, thread, users
+from tests.langchain.traps.support import Foreign, expect, thread, users
 
 SUMMARY = "Here is a summary of the conversation to date:\n\nThey counted."
 

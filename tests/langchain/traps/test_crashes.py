@@ -17,8 +17,8 @@ from langchain_letta import ChatLetta
 from tests.conftest import Backend
 from tests.langchain.readback import Reader, story_of
 from tests.langchain.support import CALL, TOOLS, agent_of, asked, call_ids, conversation_of, human, new_gate
-from tests.traps.dying import Died, Wire, async_client, client, late_client
-from tests.traps.support import chain_of, chat, end_of_held_turn, expect, thread
+from tests.langchain.traps.dying import Died, Wire, async_client, client, late_client
+from tests.langchain.traps.support import chain_of, chat, end_of_held_turn, expect, thread
 
 FIRST = "[[say the first answer]] first"
 

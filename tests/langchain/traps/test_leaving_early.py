@@ -17,8 +17,8 @@ from langchain_letta import ChatLetta
 from tests.conftest import Backend
 from tests.langchain.readback import Line, Reader, story_of
 from tests.langchain.support import Ask, by_ainvoke, by_invoke, conversation_of, human, new_gate
-from tests.traps.dying import late_client
-from tests.traps.support import chain_of, chat, end_of_held_turn, expect, stripped, thread, users
+from tests.langchain.traps.dying import late_client
+from tests.langchain.traps.support import chain_of, chat, end_of_held_turn, expect, stripped, thread, users
 
 Leave = Callable[[ChatLetta, Sequence[BaseMessage]], Awaitable[AIMessage]]
 ANSWER = "one two three"

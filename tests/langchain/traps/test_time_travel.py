@@ -13,7 +13,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langchain_letta import ChatLetta
 from tests.langchain.readback import Reader
 from tests.langchain.support import CALL, TOOLS, agent_of, asked, conversation_of, human, run_of
-from tests.traps.support import expect, results, thread, users
+from tests.langchain.traps.support import expect, results, thread, users
 
 COUNT = "[[call count]] [[next]] [[say counted]]"
 

@@ -21,7 +21,7 @@ from langchain_letta import ChatLetta
 from tests.conftest import Backend
 from tests.langchain.readback import Reader
 from tests.langchain.support import CALL, TOOLS, call_ids, conversation_of, human, said
-from tests.traps.support import chain_of, chat, expect, thread
+from tests.langchain.traps.support import chain_of, chat, expect, thread
 
 EVERYTHING = "__remove_all__"
 """What `RemoveMessage` calls all messages."""

@@ -20,7 +20,7 @@ from langchain_letta import ChatLetta
 from tests.conftest import Backend
 from tests.langchain.readback import Reader, story_of
 from tests.langchain.support import CALL, TOOLS, call_ids, conversation_of, fold, human, letta, new_gate
-from tests.traps.support import expect
+from tests.langchain.traps.support import expect
 
 KEY = "a key that only the program knows"
 SECRET = "The code is 4711."

@@ -17,7 +17,7 @@ from letta_adapters.errors import LettaError
 from letta_adapters.testing import Call, FakeLetta, Reply
 from tests.langchain.readback import Reader, story_of
 from tests.langchain.support import CALL, TOOLS, agent_of, asked, conversation_of, letta
-from tests.traps.support import expect, results, runs, thread, users
+from tests.langchain.traps.support import expect, results, runs, thread, users
 
 
 class Weather(BaseModel):

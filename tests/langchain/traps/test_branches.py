@@ -20,8 +20,8 @@ from langchain_letta import ChatLetta
 from tests.conftest import Backend
 from tests.langchain.readback import Reader
 from tests.langchain.support import conversation_of, human, new_gate, run_of
-from tests.traps.dying import late_client
-from tests.traps.support import END, START, Node, end_of_held_turn, expect, message_graph, thread
+from tests.langchain.traps.dying import late_client
+from tests.langchain.traps.support import END, START, Node, end_of_held_turn, expect, message_graph, thread
 
 SAYERS = ("left", "middle", "right")
 

@@ -13,7 +13,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langchain_letta import ChatLetta
 from tests.langchain.readback import Reader, story_of
 from tests.langchain.support import CALL, TOOLS, TWO_CALLS, add, agent_of, asked, conversation_of
-from tests.traps.support import expect, results, thread
+from tests.langchain.traps.support import expect, results, thread
 
 
 @tool(return_direct=True)

@@ -12,8 +12,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langchain_letta import ChatLetta
 from tests.langchain.readback import Reader
 from tests.langchain.support import CALL, IN_SEQUENCE, agent_of, asked, conversation_of, human
-from tests.traps.dying import Died, Wire, client
-from tests.traps.support import Node, chain_of, chat, expect, results, thread, users
+from tests.langchain.traps.dying import Died, Wire, client
+from tests.langchain.traps.support import Node, chain_of, chat, expect, results, thread, users
 
 
 def ask(text: str) -> Node:

@@ -18,8 +18,8 @@ from letta_adapters.errors import LettaError, TurnFailed
 from letta_adapters.testing import FakeLetta, Reply, reply_to
 from tests.langchain.readback import Reader, story_of
 from tests.langchain.support import CALL, TOOLS, agent_of, asked, call_ids, conversation_of, human
-from tests.traps.dying import Mends, Wire, async_client, client
-from tests.traps.support import expect, results, runs, thread
+from tests.langchain.traps.dying import Mends, Wire, async_client, client
+from tests.langchain.traps.support import expect, results, runs, thread
 
 FAILS_LATE = f"{CALL} [[next]] [[fail 500]]"
 

@@ -24,7 +24,7 @@ from langchain_core.messages import (
 from langchain_letta import ChatLetta
 from tests.langchain.readback import Reader
 from tests.langchain.support import CALL, IN_SEQUENCE, TOOLS, agent_of, asked, call_ids, conversation_of, human, letta
-from tests.traps.support import expect, stripped, users
+from tests.langchain.traps.support import expect, stripped, users
 
 Travel = Callable[[Sequence[BaseMessage]], list[BaseMessage]]
 

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from langchain_letta import ChatLetta
 from tests.langchain.readback import Reader, story_of
 from tests.langchain.support import CALL, TOOLS, TWO_CALLS, call_ids, conversation_of, human, run_of
-from tests.traps.support import expect, results, users
+from tests.langchain.traps.support import expect, results, users
 
 AGAIN = "yes, go on"
 HOW = pytest.mark.parametrize("ids", [True, False], ids=["with ids", "without ids"])

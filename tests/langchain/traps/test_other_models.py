@@ -12,7 +12,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langchain_letta import ChatLetta
 from tests.langchain.readback import Reader, story_of
 from tests.langchain.support import CALL, TOOLS, agent_of, asked, conversation_of, human
-from tests.traps.support import Foreign, expect, results, thread, users
+from tests.langchain.traps.support import Foreign, expect, results, thread, users
 
 HELP = "The other model helps out."
 FOREIGN_CALL: Any = {"name": "add", "args": {"a": 5, "b": 6}, "id": "call_0", "type": "tool_call"}

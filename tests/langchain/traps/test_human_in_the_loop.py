@@ -13,7 +13,7 @@ from langgraph.types import Command
 from langchain_letta import ChatLetta
 from tests.langchain.readback import Reader
 from tests.langchain.support import CALL, TWO_CALLS, agent_of, asked, conversation_of
-from tests.traps.support import expect, results, thread, users
+from tests.langchain.traps.support import expect, results, thread, users
 
 Mode = Literal["batched", "per_call"]
 

@@ -26,7 +26,7 @@ from tests.langchain.support import (
     human,
     letta,
 )
-from tests.traps.support import END, START, Node, expect, expect_each_once, message_graph, thread, users
+from tests.langchain.traps.support import END, START, Node, expect, expect_each_once, message_graph, thread, users
 
 
 @pytest.fixture

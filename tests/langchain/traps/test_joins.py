@@ -14,7 +14,7 @@ from langchain_letta import ChatLetta
 from tests.conftest import Backend, fresh_conversation
 from tests.langchain.readback import Reader
 from tests.langchain.support import CALL, TOOLS, call_ids, conversation_of, human, run_of
-from tests.traps.support import END, START, Node, expect, expect_each_once, message_graph, thread, users
+from tests.langchain.traps.support import END, START, Node, expect, expect_each_once, message_graph, thread, users
 
 
 def turn(model: Any, messages: Sequence[BaseMessage], text: str) -> list[BaseMessage]:
