@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 SERVER := $(BIN)/python -m tests.live.server
 LIVE := $(addprefix tests/,contract langchain faults durability loop load reliability live recorded)
 
-.PHONY: demo test check server server-stop live record bench bench-faults fuzz clean
+.PHONY: demo test check server server-stop live record bench bench-faults fuzz nightly clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -46,6 +46,9 @@ bench-faults: $(READY)  ## the same faults through this client and the official 
 fuzz: $(READY)  ## looks for bytes that break the reading of streams, for SECONDS (60)
 	$(BIN)/python -m pip install --quiet --editable '.[dev,fuzz]'
 	$(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS),60)
+
+nightly: $(READY)  ## the planner's properties on longer and other scenarios each time: EXAMPLES (100000), a quarter of an hour
+	LETTA_PROPERTY_EXAMPLES=$(or $(EXAMPLES),100000) $(BIN)/python -m pytest -n 2 tests/properties
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis dist

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from letta_adapters.joins import Before, Extent, before_anchor, extent_of
 from letta_adapters.transcript import Anchor, AssistantEntry, Call, Entry, SystemEntry, ToolEntry
 
-__all__ = ["Position", "Tail", "Target", "fingerprint", "position_of", "without_repeated_results"]
+__all__ = ["Position", "Tail", "Target", "extent_before", "position_of", "without_repeated_results"]
 
 Tail = Sequence[tuple[int, Entry]]
 """What is new, each with its position: 0 is the first message after the anchor."""
@@ -55,8 +55,7 @@ class Position:
         inserted: What came in before the anchor after it was given: another branch's turns, where two were joined.
         tail: What follows the anchor.
         start: Where in the transcript the tail begins.
-        length: How many messages the transcript has after its leading system messages.
-        first: Fingerprint of the first of them.
+        extent: The transcript after its leading system messages; `None` where it is not known without looking at all.
     """
 
     transcript: Sequence[Entry]
@@ -66,8 +65,7 @@ class Position:
     inserted: Tail
     tail: Tail
     start: int
-    length: int
-    first: str | None
+    extent: Extent | None
 
 
 def position_of(transcript: Sequence[Entry], target: Target, *, afresh: bool = False) -> Position:
@@ -88,17 +86,35 @@ def position_of(transcript: Sequence[Entry], target: Target, *, afresh: bool = F
         boundary = _last(transcript, lambda anchor: anchor is None)
     answered = transcript[boundary] if boundary is not None else None
     start = max(boundary + 1 if boundary is not None else 0, leading)
+    anchor = answered.anchor if isinstance(answered, AssistantEntry) and index is not None else None
+    before = before_anchor(transcript, leading, index, anchor) if index is not None and anchor is not None else None
     return Position(
         transcript=transcript,
         leading=transcript[:leading],
         answered=answered if isinstance(answered, AssistantEntry) else None,
-        anchor=answered.anchor if isinstance(answered, AssistantEntry) and index is not None else None,
-        inserted=_inserted(transcript, leading, index, target) if index is not None else (),
+        anchor=anchor,
+        inserted=_numbered(transcript, before.inserted) if before is not None else (),
         tail=list(enumerate(transcript[start:])),
         start=start,
-        length=len(transcript) - leading,
-        first=fingerprint(transcript[leading]) if len(transcript) > leading else None,
+        extent=_extent(transcript, leading, start, before),
     )
+
+
+def _extent(transcript: Sequence[Entry], leading: int, start: int, before: Before | None) -> Extent | None:
+    if before is not None:
+        return before.extent.plus(transcript[start - 1 :]) if before.extent is not None else None
+    return extent_of(transcript[start:]) if start == leading else None
+
+
+def _numbered(transcript: Sequence[Entry], places: Sequence[int]) -> Tail:
+    """Messages that came in before the anchor, each with its position, which ends with the leading system text's."""
+    earliest = _LAST_INSERTED - len(places) + 1
+    return [(earliest + number, transcript[place]) for number, place in enumerate(places)]
+
+
+def extent_before(transcript: Sequence[Entry], index: int) -> Extent:
+    """What an answer was given to, by all of it."""
+    return extent_of(transcript[_leading_system(transcript) : index])
 
 
 def without_repeated_results(here: Position) -> Tail:
@@ -126,10 +142,8 @@ def _calls_of(entry: Entry) -> Sequence[Call]:
     return entry.calls if isinstance(entry, AssistantEntry) else ()
 
 
-def _last(
-    transcript: Sequence[Entry], fits: Callable[[Anchor | None], bool], *, before: int | None = None
-) -> int | None:
-    for index in range((len(transcript) if before is None else before) - 1, -1, -1):
+def _last(transcript: Sequence[Entry], fits: Callable[[Anchor | None], bool]) -> int | None:
+    for index in range(len(transcript) - 1, -1, -1):
         entry = transcript[index]
         if isinstance(entry, AssistantEntry) and fits(entry.anchor):
             return index
@@ -142,39 +156,3 @@ def _leading_system(transcript: Sequence[Entry]) -> int:
     while count < len(transcript) and isinstance(transcript[count], SystemEntry):
         count += 1
     return count
-
-
-def _inserted(transcript: Sequence[Entry], leading: int, index: int, target: Target) -> Tail:
-    """What stands before an anchor and did not when it was given, as far as numbers can tell.
-
-    It can stand before what was the first message then. The rest of it are branches that were joined, which come one
-    after the other: they stand before all that the anchor's own conversation said last.
-    """
-    entry = transcript[index]
-    anchor = entry.anchor if isinstance(entry, AssistantEntry) else None
-    if anchor is None or anchor.transcript_length is None:
-        return ()
-    count = index - leading - anchor.transcript_length
-    if count <= 0:
-        return ()
-    firsts = range(leading, leading + count + 1)
-    first = next((place for place in firsts if fingerprint(transcript[place]) == anchor.first), None)
-    if first is None:
-        return ()
-    strangers = list(range(leading, first))
-    end = _last(transcript, lambda other: not _same_place(other, anchor, target), before=index)
-    if end is not None and len(strangers) < count:
-        strangers += range(max(first + 1, end + 1 - (count - len(strangers))), end + 1)
-    earliest = _LAST_INSERTED - len(strangers) + 1
-    return [(earliest + number, transcript[place]) for number, place in enumerate(strangers)]
-
-
-def fingerprint(entry: Entry) -> str:
-    """What a message is known by: who speaks and what is said."""
-    said = entry.text if isinstance(entry, (SystemEntry, AssistantEntry)) else entry.content
-    parts = [said] if isinstance(said, str) else [part.model_dump_json(exclude_none=True) for part in said]
-    return hashlib.sha256(repr((type(entry).__name__, *parts)).encode()).hexdigest()[:16]
-
-
-def _same_place(other: Anchor | None, anchor: Anchor, target: Target) -> bool:
-    return other is not None and target.holds(other) and other.conversation_id == anchor.conversation_id

@@ -19,7 +19,7 @@ from letta_adapters.delivery_steps import Claim, Flow, Pause, Thread, TurnOption
 from letta_adapters.errors import ConversationBusy, LettaError, NotFound, PendingApprovalError
 from letta_adapters.job import Job
 from letta_adapters.locks import Patience
-from letta_adapters.looking import Gone, look, newest_rows, with_ends_of_runs
+from letta_adapters.looking import Gone, keep_others_away, look, newest_rows, with_ends_of_runs
 from letta_adapters.memory import TurnMemory
 from letta_adapters.pending import check_may_be_denied
 from letta_adapters.planner import Target
@@ -136,7 +136,7 @@ def _one_turn(job: Job) -> Flow:
                 sending.look_first()
                 continue
             except ConversationBusy as error:
-                if not looked or job.patience.left() <= 0:
+                if job.patience.left() <= 0:
                     raise
                 busy = error
             except NotFound as error:
@@ -228,26 +228,28 @@ def _send_and_settle(sending: Sending, made: Plan, *, looked: bool) -> Flow:
                 raise
             refused = error
         made = yield from _plan_with_what_waits(sending, made, refused)
-        looked = True
+        looked, patience = True, _NONE
     return (yield from sending.send(made, patience, looked=True))
 
 
 def _plan_with_what_waits(
     sending: Sending, made: Plan, refused: PendingApprovalError
-) -> Generator[Endpoint[Any], Any, Plan]:
+) -> Generator[Endpoint[Any] | Claim, Any, Plan]:
     """Read which calls wait and plan to answer them too, unless that is for somebody else to decide.
 
     Raises:
         PendingApprovalError: It is.
+        ConversationBusy: Another turn of this process is under way, which may answer or ask for calls.
     """
     job = sending.job
     conversation_id = refused.conversation_id or made.conversation_id
     assert conversation_id is not None, "a refusal names the conversation"
+    yield from keep_others_away(job, conversation_id)
     rows = yield from newest_rows(job, conversation_id)
     held, seen = held_in(rows), Seen(rows=rows, anchored=False, nonce=sending.nonce)
     if not held.pending:
         if held.answered:  # by a process that died, perhaps in this very request
-            settled = job.plan(seen=seen, settle=held.answered, into=sending.into)
+            settled = job.plan(seen=seen, settle=held.answered[0], into=sending.into)
             if settled.stored_run_id is not None:
                 return settled
         return job.plan(seen=seen, into=sending.into)

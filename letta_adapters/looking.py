@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 from letta_adapters.alignment import Seen, behind, is_compiled_prompt
-from letta_adapters.anchoring import position_of
+from letta_adapters.anchoring import extent_before, position_of
 from letta_adapters.client.endpoints import (
     Endpoint,
     list_messages,
@@ -30,7 +30,7 @@ from letta_adapters.under_way import is_stale, is_under_way
 from letta_adapters.waiting import newest_first, waiting_calls
 from letta_adapters.wire import Conversation, KnownMessage, MessageCreate, Run, SystemMessage, Unknown
 
-__all__ = ["ROWS_READ", "Gone", "look", "newest_rows", "with_ends_of_runs"]
+__all__ = ["ROWS_READ", "Gone", "keep_others_away", "look", "newest_rows", "with_ends_of_runs"]
 
 ROWS_READ = 100
 """Rows that are read at once: the first after an anchor, or a conversation's newest."""
@@ -65,12 +65,10 @@ def look(job: Job, made: Plan, *, into: Into | None, nonce: str) -> Reading:
         ConversationBusy: Another turn of this process is under way, whose rows are not there to be read yet.
     """
     conversation_id = made.conversation_id or ""
-    other: InFlight | None = yield Claim(
-        conversation_id=conversation_id, agent_id=job.target.agent_id, patience=job.patience
-    )
-    if other is not None and other.run_id is not None and not _is_the_same(made, other, nonce):
-        yield from _check_that_it_is_over(other.run_id)
-    elif (other is not None and other.run_id is None) or _may_have_begun(made):
+    other: InFlight | None = yield _claim(job, conversation_id)
+    if other is not None and not _is_the_same(made, other, nonce):
+        yield from _check_that_it_is_over(job, conversation_id, other)
+    elif _may_have_begun(made):
         yield from _check_that_nothing_is_in_flight(job, conversation_id)
     if made.reads == "newest":
         rows = yield from newest_rows(job, conversation_id)
@@ -87,10 +85,25 @@ def look(job: Job, made: Plan, *, into: Into | None, nonce: str) -> Reading:
     return (yield from _look_closer(job, conversation_id, made.anchor_message_id, into, nonce, rows))
 
 
+def keep_others_away(job: Job, conversation_id: str) -> Generator[Endpoint[Any] | Claim, Any, None]:
+    """Keep other turns of this process away from a conversation until the next one is sent.
+
+    Raises:
+        ConversationBusy: One of them is under way, whose rows are not there to be read yet.
+    """
+    other: InFlight | None = yield _claim(job, conversation_id)
+    if other is not None:
+        yield from _check_that_it_is_over(job, conversation_id, other)
+
+
+def _claim(job: Job, conversation_id: str) -> Claim:
+    return Claim(conversation_id=conversation_id, agent_id=job.target.agent_id, patience=job.patience)
+
+
 def _is_the_same(made: Plan, other: InFlight, nonce: str) -> bool:
     """Whether a turn in flight is this very request, which is then attached to by sending it again."""
     otids = [message.otid for message in made.messages(made.conversation_id or "", attempt=1, nonce=nonce)]
-    return otids == list(other.otids)
+    return other.run_id is not None and otids == list(other.otids)
 
 
 def _may_have_begun(made: Plan) -> bool:
@@ -105,16 +118,19 @@ def _check_that_nothing_is_in_flight(job: Job, conversation_id: str) -> Generato
             raise _busy(run.id)
 
 
-def _check_that_it_is_over(run_id: str) -> Generator[Endpoint[Any], Any, None]:
+def _check_that_it_is_over(job: Job, conversation_id: str, other: InFlight) -> Generator[Endpoint[Any], Any, None]:
     """A turn that ends between the reading and the sending would be missed, and ours end up behind it."""
+    if other.run_id is None:
+        yield from _check_that_nothing_is_in_flight(job, conversation_id)
+        return
     try:
-        run: Run = yield retrieve_run(run_id)
+        run: Run = yield retrieve_run(other.run_id)
     except NotFound:  # not on record yet
         pass
     else:
         if not run.in_flight or is_stale(run):
             return
-    raise _busy(run_id)
+    raise _busy(other.run_id)
 
 
 def _busy(run_id: str) -> ConversationBusy:
@@ -273,7 +289,9 @@ def _with_end(job: Job, run_id: str, rows: Sequence[KnownMessage]) -> Transcript
         if not isinstance(entry, AssistantEntry) or anchor is None or anchor.run_id != run_id:
             return entry
         heard = now if now in told else _heard_before(job.transcript, position, anchor)
-        return replace(entry, anchor=anchor.model_copy(update={**end, "system_hash": heard}))
+        answered = extent_before(job.transcript, position)
+        knew = {"transcript_length": answered.length, "transcript_digest": answered.digest}
+        return replace(entry, anchor=anchor.model_copy(update={**end, **knew, "system_hash": heard}))
 
     return Transcript(job.transcript, ended)
 

@@ -269,8 +269,8 @@ class _Draft:
             anchor_message_id=anchor.message_id if anchor else asked_in,
             system_hash=system.hash,
             override_system=system.override,
-            transcript_length=here.length,
-            first=here.first,
+            transcript_length=here.extent.length if here.extent else None,
+            transcript_digest=here.extent.digest if here.extent else None,
             nudged=bool(nudge),
             reasons=tuple(reasons),
         )
@@ -284,9 +284,9 @@ class _Draft:
             return [call.tool_call_id for call in self.here.anchor.pending]
         given = {entry.tool_call_id for _, entry in self.here.tail if isinstance(entry, ToolEntry)}
         held = held or Held()
-        # Calls that this transcript has no result for are somebody else's. Those that were answered last are answered
+        # Calls that this transcript has no result for are somebody else's. Those that were answered are answered
         # again in the same words: when it was by this very request, the server knows its otids.
-        for calls in (held.pending, held.answered):
+        for calls in (held.pending, *held.answered):
             if given.intersection(calls):
                 return calls
         return ()

@@ -52,13 +52,13 @@ class Held:
     Args:
         system_texts: Its system messages.
         pending: Ids of the calls that it waits for.
-        answered: Ids of the calls that were answered last.
+        answered: Ids of the calls that were answered, together as they were, the last first.
         asked_in: The message that asked for a call, by the call's id.
     """
 
     system_texts: frozenset[str] = frozenset()
     pending: tuple[str, ...] = ()
-    answered: tuple[str, ...] = ()
+    answered: tuple[tuple[str, ...], ...] = ()
     asked_in: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
@@ -75,7 +75,7 @@ class Plan:
         system_hash: Digest of the leading system text, for the anchor of the answer.
         override_system: The system prompt of this request.
         transcript_length: How many messages are answered, for the anchor of the answer.
-        first: Fingerprint of the first of them, for the anchor of the answer.
+        transcript_digest: The sum of their digests, for the anchor of the answer.
         nudged: Whether it asks for a tool call by name.
         reads: What has to be read, and the plan made again, before it is sent.
         run_id: The run whose end has to be read.
@@ -92,7 +92,7 @@ class Plan:
     system_hash: str | None = None
     override_system: str | None = None
     transcript_length: int | None = None
-    first: str | None = None
+    transcript_digest: str | None = None
     nudged: bool = False
     reads: Reads | None = None
     run_id: str | None = None
@@ -140,6 +140,6 @@ def held_in(rows: Sequence[Row]) -> Held:
     return Held(
         system_texts=frozenset(row.content for row in known if isinstance(row, SystemMessage)),
         pending=tuple(call.tool_call_id or "" for call in waiting_calls(known)),
-        answered=tuple(answer.tool_call_id for row in responses[:1] for answer in row.approvals or ()),
+        answered=tuple(tuple(answer.tool_call_id for answer in row.approvals or ()) for row in responses),
         asked_in={call.tool_call_id or "": row.id for row in requests for call in calls_of(row)},
     )

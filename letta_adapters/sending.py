@@ -157,7 +157,7 @@ class Sending:
             turn,
             system_hash=made.system_hash,
             transcript_length=made.transcript_length,
-            first=made.first,
+            transcript_digest=made.transcript_digest,
             nudged=made.nudged,
             ephemeral=self.job.policies.ephemeral,
         )

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, TypeVar, overload
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from letta_adapters.events import FinishedTurn
 from letta_adapters.wire import ImageContent, TextContent
@@ -76,7 +76,7 @@ class Anchor(BaseModel):
         pending: The calls that the server waits for.
         system_hash: Digest of the leading system text that the conversation has been told.
         transcript_length: How many messages the transcript had that was answered, after its leading system messages.
-        first: Fingerprint of the first of them.
+        transcript_digest: The sum of their digests.
         nudged: Whether the answer was asked for by naming tools that had to be called.
         ephemeral: Whether the conversation is deleted when the turn has ended for good.
         signature: What proves that nobody made it up, where anchors are signed.
@@ -93,7 +93,7 @@ class Anchor(BaseModel):
     pending: Annotated[tuple[PendingRef, ...], BeforeValidator(_as_tuple)] = ()
     system_hash: str | None = None
     transcript_length: int | None = None
-    first: str | None = None
+    transcript_digest: Annotated[str | None, Field(pattern="^[0-9a-f]{16}$")] = None
     nudged: bool = False
     ephemeral: bool = False
     signature: str | None = None
@@ -144,7 +144,7 @@ def anchor_of(
     *,
     system_hash: str | None,
     transcript_length: int | None = None,
-    first: str | None = None,
+    transcript_digest: str | None = None,
     nudged: bool = False,
     ephemeral: bool = False,
 ) -> Anchor:
@@ -159,7 +159,7 @@ def anchor_of(
         pending=tuple(PendingRef(tool_call_id=call.tool_call_id, name=call.name) for call in turn.pending),
         system_hash=system_hash,
         transcript_length=transcript_length,
-        first=first,
+        transcript_digest=transcript_digest,
         nudged=nudged,
         ephemeral=ephemeral,
     )

@@ -18,7 +18,8 @@ FRAMEWORKS = {"langchain", "langchain_core", "langgraph", "llama_index", "langch
 ORDER = (
     ("errors", "version", "retry", "locks", "wire", "redaction"),
     ("exchange", "sse", "assembly", "transcript", "identity", "matching", "waiting", "pending", "memory"),
-    ("under_way", "steps", "connections", "anchoring", "alignment", "plans"),
+    ("under_way", "steps", "connections", "joins", "alignment", "plans"),
+    ("anchoring",),
     ("reading", "policies", "tail"),
     ("run_stream", "turn_requests", "system_text"),
     ("planner", "turn"),

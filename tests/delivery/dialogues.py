@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from letta_adapters.joins import extent_of
 from letta_adapters.matching import Row
 from letta_adapters.transcript import Anchor, AssistantEntry, Entry, HumanEntry
 from letta_adapters.wire import AssistantMessage, MessageCreate, UserMessage
@@ -11,8 +12,16 @@ from tests.delivery.flows import FOLLOWED, begin, claim, knowing, sent
 
 
 def answer(text: str, *, conversation_id: str = "conv-1", message_id: str | None = "message-1") -> AssistantEntry:
-    """An answer of run-1."""
-    anchor = Anchor(agent_id="agent-1", conversation_id=conversation_id, run_id="run-1", message_id=message_id)
+    """The answer of run-1 to `one`."""
+    knew = extent_of([HumanEntry(content="one")])
+    anchor = Anchor(
+        agent_id="agent-1",
+        conversation_id=conversation_id,
+        run_id="run-1",
+        message_id=message_id,
+        transcript_length=knew.length,
+        transcript_digest=knew.digest,
+    )
     return AssistantEntry(text=text, anchor=anchor)
 
 

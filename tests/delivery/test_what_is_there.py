@@ -10,7 +10,7 @@ import pytest
 from letta_adapters.client.endpoints import Endpoint
 from letta_adapters.client.turns import PreparedTurn
 from letta_adapters.delivery import delivery
-from letta_adapters.delivery_steps import Flow, TurnOptions, TurnOutcome
+from letta_adapters.delivery_steps import Claim, Flow, Pause, TurnOptions, TurnOutcome
 from letta_adapters.errors import PendingApprovalError
 from letta_adapters.memory import TurnMemory
 from letta_adapters.pending import OnPendingApproval
@@ -26,11 +26,12 @@ from letta_adapters.wire import (
     AssistantMessage,
     ClientTool,
     MessageCreate,
+    Run,
     ToolCall,
     ToolReturn,
     UserMessage,
 )
-from tests.delivery.flows import claim
+from tests.delivery.flows import asked, busy, claim, patience_of
 
 PINNED = Target(agent_id="agent-1", conversation_id="conv-1")
 FOLLOWED = Target(agent_id="agent-1")
@@ -91,7 +92,7 @@ def response(text: str) -> ApprovalResponseMessage:
 
 
 def refused(flow: Flow) -> object:
-    """Answer a turn as a server does that waits for calls."""
+    """Answer a turn as a server does that waits for calls; then the flow claims the conversation."""
     error = PendingApprovalError("waiting", conversation_id="conv-1")
     return flow.send(TurnOutcome(result=error, run_id="run-2", replayed=False))
 
@@ -102,7 +103,7 @@ def agent(**fields: Any) -> Agent:
 
 def refused_for(flow: Flow, *names: str, **fields: Any) -> object:
     """Answer a turn as a server does that waits for these calls, then the questions that this raises."""
-    refused(flow)
+    claim(flow, refused(flow))
     flow.send([waiting(*names)])
     return flow.send(agent(**fields))
 
@@ -214,8 +215,25 @@ def test_a_call_that_the_transcript_has_a_result_for_is_answered_whoevers_it_is(
     flow = begin([theirs, ToolEntry(tool_call_id="call-theirs", content="5"), FIRST])
     claim(flow, next(flow))
     flow.send([])  # nothing is seen to wait yet
-    refused(flow)
+    claim(flow, refused(flow))
     assert told(flow.send([waiting("theirs")])) == ["approval", "one"]
+
+
+def test_what_waits_is_read_only_after_another_turn_of_this_process_is_over() -> None:
+    flow = begin([FIRST])
+    next(flow)
+    assert asked(claim(flow, refused(flow), other="run-9")) == ("GET", "/v1/runs/run-9")
+    assert isinstance(flow.send(Run(id="run-9", status="running")), Pause)
+    assert asked(flow.send(None)) == ("GET", "/v1/runs/run-9")
+    assert isinstance(flow.send(Run(id="run-9", status="completed")), Claim)
+
+
+def test_when_another_turn_comes_before_the_denials_what_waits_is_read_again() -> None:
+    flow = begin([FIRST])
+    next(flow)
+    assert patience_of(refused_for(flow, "add")) == 0
+    assert isinstance(flow.send(busy()), Pause)
+    assert isinstance(flow.send(None), Claim)
 
 
 def test_deny_all_denies_calls_to_any_client_tool() -> None:
@@ -264,7 +282,7 @@ def test_denials_that_a_process_sent_before_it_died_are_sent_in_the_same_words()
     before = sent(refused_for(flow, "add"))
     again = begin([FIRST])
     next(again)
-    refused(again)
+    claim(again, refused(again))
     answered = ApprovalResponseMessage(id="message-a", approvals=before[0].approvals, run_id="run-1")
     rows = [AssistantMessage(id="message-b", content="hi"), stored(before[1]), answered, waiting("add")]
     turn = again.send(rows)

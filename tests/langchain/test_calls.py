@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 
 from langchain_letta import ChatLetta
-from letta_adapters.anchoring import fingerprint
+from letta_adapters.joins import extent_of
 from letta_adapters.transcript import HumanEntry
 from tests.conftest import Backend
 from tests.langchain.readback import Line, Reader, story_of
@@ -165,7 +165,7 @@ def test_an_answer_tells_where_it_stands(model: ChatLetta, agent_id: str, reader
         "pending": [],
         "system_hash": None,
         "transcript_length": 1,
-        "first": fingerprint(HumanEntry(content="hello")),
+        "transcript_digest": extent_of([HumanEntry(content="hello")]).digest,
         "step_count": 1,
         "context_tokens": 120,
     }

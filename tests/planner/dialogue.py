@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from letta_adapters.alignment import Seen
-from letta_adapters.anchoring import fingerprint
+from letta_adapters.joins import extent_of
 from letta_adapters.matching import Row
 from letta_adapters.planner import Plan, Target
 from letta_adapters.transcript import (
@@ -50,10 +52,10 @@ def anchor(
     message_id: str | None = "message-9",
     run_id: str | None = None,
     system_hash: str | None = None,
-    length: int | None = None,
-    first: Entry | None = None,
+    knew: Sequence[Entry] | None = None,
     nudged: bool = False,
 ) -> Anchor:
+    extent = extent_of(knew) if knew is not None else None
     return Anchor(
         agent_id=agent_id,
         conversation_id=conversation_id,
@@ -61,8 +63,8 @@ def anchor(
         run_id=run_id,
         pending=tuple(PendingRef(tool_call_id=call_id, name="add") for call_id in pending),
         system_hash=system_hash,
-        transcript_length=length,
-        first=fingerprint(first) if first is not None else None,
+        transcript_length=extent.length if extent is not None else None,
+        transcript_digest=extent.digest if extent is not None else None,
         nudged=nudged,
     )
 

@@ -15,6 +15,7 @@ from letta_adapters.transcript import Entry
 from letta_adapters.wire import AssistantMessage, EventMessage, SummaryMessage, SystemMessage, Unknown, UserMessage
 from tests.planner.dialogue import (
     FOLLOWED,
+    PINNED,
     anchor,
     following,
     foreign,
@@ -246,4 +247,14 @@ def test_the_newest_rows_tell_the_system_texts_and_the_calls() -> None:
 
 def test_calls_that_were_answered_do_not_wait() -> None:
     held = held_in([waiting("call-1"), responded("call-1"), Unknown(raw={})])
-    assert (held.pending, held.answered) == ((), ("call-1",))
+    assert (held.pending, held.answered) == ((), (("call-1",),))
+
+
+def test_an_old_result_in_a_transcript_without_an_anchor_is_not_told_again() -> None:
+    rows = [
+        *(waiting("call-1"), responded("call-1", run_id="run-1")),
+        *(waiting("call-2"), responded("call-2", run_id="run-2")),
+    ]
+    transcript = [human("a"), foreign("", "call-1"), result("call-1")]
+    made = plan(transcript, PINNED, seen=Seen(rows=rows, anchored=False))
+    assert made.stored_run_id == "run-1"

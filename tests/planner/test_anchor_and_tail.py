@@ -85,7 +85,8 @@ def test_without_an_anchor_nothing_says_after_which_message_it_is_new() -> None:
 
 
 def test_the_new_anchor_counts_all_messages_but_the_leading_system_ones() -> None:
-    transcript = [system("be kind"), human("a"), ours("b"), system("mind"), human("c")]
+    answer = ours("b", where=anchor(knew=[human("a")]))
+    transcript = [system("be kind"), human("a"), answer, system("mind"), human("c")]
     assert plan(transcript, FOLLOWED).transcript_length == 4
 
 

@@ -27,9 +27,7 @@ def dialogue(turns: int, *new: Entry, pending: Sequence[str] = ()) -> list[Entry
     for turn in range(1, turns):
         entries.append(human(f"question {turn:04}", id=f"h-{turn:04}"))
         last = turn == turns - 1
-        where = anchor(
-            *(pending if last else ()), message_id=f"message-{turn:04}", system_hash=hash, length=2 * turn - 1
-        )
+        where = anchor(*(pending if last else ()), message_id=f"message-{turn:04}", system_hash=hash, knew=entries[1:])
         entries.append(ours("x" * 100, *(pending if last else ()), where=where))
     return [*entries, *new]
 

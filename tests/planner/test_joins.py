@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from letta_adapters.anchoring import position_of
-from letta_adapters.planner import plan
-from letta_adapters.transcript import Entry
-from tests.planner.dialogue import FOLLOWED, PINNED, anchor, foreign, human, otids, ours, requested, sent, system
+from letta_adapters.joins import extent_of
+from letta_adapters.planner import Target, plan
+from letta_adapters.transcript import Anchor, Entry
+from tests.planner.dialogue import (
+    FOLLOWED,
+    PINNED,
+    anchor,
+    foreign,
+    human,
+    otids,
+    ours,
+    requested,
+    result,
+    sent,
+    system,
+)
 
-ELSEWHERE = anchor(conversation_id="conv-2", message_id="message-2", length=1)
-OTHERS = ours("from the other branch", where=ELSEWHERE)
 ASKED = human("a", id="h1")
+ELSEWHERE = anchor(conversation_id="conv-2", message_id="message-2", knew=[ASKED])
+OTHERS = ours("from the other branch", where=ELSEWHERE)
+HERE = anchor(knew=[ASKED])
 
 
-def joined(*, length: int | None = 1, new: tuple[Entry, ...] = (human("and?", id="h2"),)) -> list[Entry]:
+def joined(*, where: Anchor = HERE, new: tuple[Entry, ...] = (human("and?", id="h2"),)) -> list[Entry]:
     """Two branches answered `ASKED`, and the one of conv-1 stands last."""
-    return [ASKED, OTHERS, ours("from this one", where=anchor(length=length, first=ASKED)), *new]
+    return [ASKED, OTHERS, ours("from this one", where=where), *new]
+
+
+def told(transcript: Sequence[Entry], target: Target = FOLLOWED) -> list[object]:
+    return [content for _, content in sent(plan(transcript, target))]
 
 
 def test_what_another_branch_said_is_told_before_what_is_new() -> None:
@@ -29,21 +49,42 @@ def test_pinned_it_is_told_just_so() -> None:
 
 def test_a_branch_that_had_several_messages_is_told_whole() -> None:
     branch = [human("b", id="h9"), foreign("c"), human("d", id="h8"), OTHERS]
-    made = plan([ASKED, *branch, ours("e", where=anchor(length=1, first=ASKED)), human("f")], FOLLOWED)
-    assert [content for _, content in sent(made)] == ["b", "c", "d", "from the other branch", "f"]
+    assert told([ASKED, *branch, ours("e", where=HERE), human("f")]) == ["b", "c", "d", "from the other branch", "f"]
 
 
 def test_of_several_branches_each_is_told() -> None:
-    third = ours("from a third", where=anchor(conversation_id="conv-3", length=1))
-    made = plan([ASKED, OTHERS, third, ours("e", where=anchor(length=1, first=ASKED)), human("f")], FOLLOWED)
-    assert [content for _, content in sent(made)] == ["from the other branch", "from a third", "f"]
+    third = ours("from a third", where=anchor(conversation_id="conv-3", knew=[ASKED]))
+    transcript = [ASKED, OTHERS, third, ours("e", where=HERE), human("f")]
+    assert told(transcript) == ["from the other branch", "from a third", "f"]
+
+
+def test_what_nobody_answered_at_the_end_of_a_branch_is_told() -> None:
+    unanswered = human("are you there?", id="h9")
+    assert told([ASKED, OTHERS, unanswered, ours("e", where=HERE), human("f")]) == [
+        "from the other branch",
+        "are you there?",
+        "f",
+    ]
+
+
+def test_the_branch_of_the_anchor_may_have_parted_later_and_have_messages_of_its_own() -> None:
+    own = [ASKED, ours("early", where=HERE), human("b", id="h3")]
+    last = ours("late", where=anchor(message_id="message-12", knew=own))
+    branch = [human("x", id="h9"), ours("y", where=ELSEWHERE)]
+    assert told([*own[:2], *branch, own[2], last, human("f")]) == ["x", "y", "f"]
+
+
+def test_a_branch_that_has_answers_of_the_anchors_conversation_from_before_is_told_by_what_it_says() -> None:
+    known = [ASKED, ours("early", where=HERE)]
+    forked = ours("late", where=anchor(conversation_id="conv-3", knew=[*known, human("b", id="h3")]))
+    transcript = [*known, human("x", id="h9"), OTHERS, human("b", id="h3"), forked, human("f")]
+    assert told(transcript) == ["x", "from the other branch", "f"]
 
 
 def test_a_join_that_was_told_is_not_told_again() -> None:
     transcript = joined()
-    answered = anchor(message_id="message-5", length=plan(transcript, FOLLOWED).transcript_length, first=ASKED)
-    made = plan([*transcript, ours("so it is", where=answered), human("good")], FOLLOWED)
-    assert sent(made) == [("user", "good")]
+    answered = anchor(message_id="message-5", knew=transcript)
+    assert sent(plan([*transcript, ours("so it is", where=answered), human("good")], FOLLOWED)) == [("user", "good")]
 
 
 def test_a_join_alone_is_told_as_the_users_text_since_the_agent_would_answer_to_its_own_words() -> None:
@@ -59,47 +100,73 @@ def test_its_messages_keep_their_otids_whatever_is_said_next() -> None:
 
 def test_no_message_of_a_join_has_the_position_of_another_one() -> None:
     branch = [human("b", id="h9"), OTHERS]
-    transcript = [system("be kind"), ASKED, *branch, ours("e", where=anchor(length=1, first=ASKED)), human("f")]
+    transcript = [system("be kind"), ASKED, *branch, ours("e", where=HERE), human("f")]
     positions = [item.position for item in plan(transcript, FOLLOWED).items]
     assert positions == [-1, -3, -2, 0]
 
 
+def test_turns_of_another_dialogue_in_the_same_conversation_are_there_already() -> None:
+    first = human("x", id="h8")
+    other: list[Entry] = [first, ours("y", where=anchor(message_id="message-1", knew=[first]))]
+    transcript = [*other, ASKED, ours("b", where=HERE), human("c")]
+    assert sent(plan(transcript, PINNED)) == [("user", "c")]
+
+
+def test_what_nobody_answered_in_another_dialogue_of_the_same_conversation_is_told() -> None:
+    first = human("x", id="h8")
+    other = [first, ours("y", where=anchor(message_id="message-1", knew=[first])), human("still there?", id="h9")]
+    assert told([*other, ASKED, ours("b", where=HERE), human("c")], PINNED) == ["still there?", "c"]
+
+
 def test_an_older_answer_of_the_same_conversation_is_no_strangers() -> None:
-    first = ours("b", where=anchor(message_id="message-1", length=1, first=ASKED))
-    last = ours("d", where=anchor(message_id="message-2", length=2, first=ASKED))
-    assert list(position_of([ASKED, first, human("c"), last, human("e")], FOLLOWED).inserted) == []
+    known = [ASKED, ours("b", where=HERE), human("c")]
+    last = ours("d", where=anchor(message_id="message-2", knew=known))
+    assert list(position_of([*known, last, human("e")], FOLLOWED).inserted) == []
 
 
 def test_a_foreign_turn_that_was_there_when_the_anchor_was_given_is_known() -> None:
-    transcript = [ASKED, foreign("b"), human("c"), ours("d", where=anchor(length=3, first=ASKED)), human("e")]
-    assert sent(plan(transcript, FOLLOWED)) == [("user", "e")]
+    known = [ASKED, foreign("b"), human("c")]
+    assert sent(plan([*known, ours("d", where=anchor(knew=known)), human("e")], FOLLOWED)) == [("user", "e")]
 
 
 def test_leading_system_messages_do_not_count() -> None:
-    transcript = [system("one"), system("two"), ASKED, ours("b", where=anchor(length=1, first=ASKED)), human("c")]
+    transcript = [system("one"), system("two"), ASKED, ours("b", where=HERE), human("c")]
     assert list(position_of(transcript, FOLLOWED).inserted) == []
 
 
-def test_an_anchor_that_does_not_tell_how_much_was_there_hides_a_join() -> None:
-    assert sent(plan(joined(length=None), FOLLOWED)) == [("user", "and?")]
+def test_an_anchor_that_does_not_tell_what_was_there_hides_a_join() -> None:
+    assert sent(plan(joined(where=anchor()), FOLLOWED)) == [("user", "and?")]
 
 
 def test_trimming_and_joining_at_once_hide_each_other() -> None:
-    early = [human("x"), ours("y", where=anchor(message_id="message-1", length=1, first=human("x"))), ASKED]
-    last = ours("b", where=anchor(length=3, first=human("x")))
+    early = [human("x"), ours("y", where=anchor(message_id="message-1", knew=[human("x")])), ASKED]
+    last = ours("b", where=anchor(knew=early))
     assert len(position_of([*early, OTHERS, last, human("c")], FOLLOWED).inserted) == 1
     assert list(position_of([*early[1:], OTHERS, last, human("c")], FOLLOWED).inserted) == []
 
 
+def test_what_was_trimmed_and_answered_is_the_beginning_for_whatever_is_joined_later() -> None:
+    trimmed = [ours("y", where=anchor(message_id="message-1", knew=[human("x")])), ASKED]
+    answered = plan([*trimmed, ours("b", where=anchor(knew=[human("x"), *trimmed])), human("c")], FOLLOWED)
+    extent = extent_of([*trimmed, ours("b"), human("c")])
+    assert (answered.transcript_length, answered.transcript_digest) == (extent.length, extent.digest)
+
+
 def test_what_stands_before_the_first_message_that_the_anchor_knew_came_in_too() -> None:
-    transcript = [human("before", id="h0"), ASKED, ours("b", where=anchor(length=1, first=ASKED)), human("c")]
-    assert [content for _, content in sent(plan(transcript, FOLLOWED))] == ["before", "c"]
+    assert told([human("before", id="h0"), ASKED, ours("b", where=HERE), human("c")]) == ["before", "c"]
 
 
-def test_a_beginning_that_is_not_the_anchors_any_more_says_nothing_of_joins() -> None:
+def test_a_transcript_that_does_not_hold_what_the_anchor_knew_says_nothing_of_joins() -> None:
     summary = human("a summary of what was said")
-    transcript = [summary, OTHERS, ours("b", where=anchor(length=1, first=ASKED)), human("c")]
+    transcript = [summary, OTHERS, ours("b", where=HERE), human("c")]
     assert sent(plan(transcript, FOLLOWED)) == [("user", "c")]
+
+
+def test_the_sum_that_is_carried_on_is_the_sum_of_all_messages() -> None:
+    known: list[Entry] = [ASKED, result("call-1"), foreign("b")]
+    extent = extent_of([*known, ours("c"), human("d")])
+    carried = plan([*known, ours("c", where=anchor(knew=known)), human("d")], FOLLOWED)
+    assert (carried.transcript_length, carried.transcript_digest) == (extent.length, extent.digest)
 
 
 def test_the_plan_says_how_much_came_in() -> None:

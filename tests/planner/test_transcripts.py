@@ -68,7 +68,7 @@ def test_a_message_before_the_anchor_that_cannot_be_sent_does_not_matter() -> No
 
 
 def test_a_signed_anchor_is_known_again_after_it_was_stored_as_json() -> None:
-    metadata = json.loads(json.dumps(anchor("call-1", length=3).signed(KEY).to_metadata()))
+    metadata = json.loads(json.dumps(anchor("call-1", knew=[human("a")]).signed(KEY).to_metadata()))
     again = Anchor.from_metadata(metadata)
     assert again is not None
     assert again.is_signed(KEY)

@@ -1,0 +1,129 @@
+"""A dialogue as a framework keeps it, and what programs do to it before they pass it on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from letta_adapters.transcript import Anchor, AssistantEntry, Entry, HumanEntry, SystemEntry, ToolEntry
+from tests.properties.model import numbers_in
+
+__all__ = ["Dialogue", "identity_of", "numbers_of"]
+
+
+_NO_ANSWER = Anchor(conversation_id="")
+
+
+def numbers_of(entries: Iterable[Entry]) -> list[int]:
+    """The numbers of what the user said, in order."""
+    return [number for entry in entries if isinstance(entry, HumanEntry) for number in numbers_in(str(entry.content))]
+
+
+def identity_of(entries: Iterable[Entry]) -> tuple[object, ...]:
+    """What makes messages the same messages."""
+    return tuple((type(entry).__name__, entry.id, _said(entry)) for entry in entries)
+
+
+def _said(entry: Entry) -> object:
+    match entry:
+        case SystemEntry():
+            return entry.text
+        case HumanEntry():
+            return entry.content
+        case ToolEntry():
+            return (entry.tool_call_id, entry.content, entry.status)
+        case AssistantEntry():
+            return (entry.text, entry.anchor.message_id if entry.anchor else None)
+
+
+@dataclass(kw_only=True)
+class Dialogue:
+    """The transcript of one dialogue.
+
+    Args:
+        entries: Its messages.
+        thread_id: The thread that it is in, which its copies are in too.
+        forgotten: What the transcript no longer has though the server may: how often each number.
+        in_order: Whether the server must have all messages in this order; after a join it need not.
+    """
+
+    thread_id: str
+    entries: list[Entry] = field(default_factory=list["Entry"])
+    forgotten: Counter[int] = field(default_factory=Counter[int])
+    in_order: bool = True
+
+    def copy(self, upto: int | None = None) -> Dialogue:
+        """A dialogue of its own that begins with the first messages of this one."""
+        return replace(self, entries=self.entries[:upto], forgotten=Counter(self.forgotten))
+
+    def answers_so_far(self) -> list[int]:
+        """Where the model's answers are."""
+        return [i for i, entry in enumerate(self.entries) if isinstance(entry, AssistantEntry)]
+
+    def said_so_far(self) -> list[int]:
+        """Where the user said something."""
+        return [i for i, entry in enumerate(self.entries) if isinstance(entry, HumanEntry)]
+
+    def askable(self) -> list[int]:
+        """Where the model was asked, or will be: behind the last of what users and tools said in a row."""
+        ends = [*(isinstance(entry, AssistantEntry) for entry in self.entries[1:]), True]
+        said = [isinstance(entry, HumanEntry | ToolEntry) for entry in self.entries]
+        return [i for i, (is_said, ends_there) in enumerate(zip(said, ends, strict=False)) if is_said and ends_there]
+
+    def anchors(self) -> list[Anchor]:
+        """The anchors of all answers."""
+        return [entry.anchor for entry in self.entries if isinstance(entry, AssistantEntry) and entry.anchor]
+
+    def open_calls(self) -> Sequence[str]:
+        """Ids of the calls of the last answer, if nothing came after it."""
+        last = self.entries[-1] if self.entries else None
+        if not isinstance(last, AssistantEntry) or last.anchor is None:
+            return ()
+        return [call.tool_call_id for call in last.anchor.pending]
+
+    def since_the_last_answer(self, conversation_id: str) -> Dialogue:
+        """What a pinned conversation is to be told: what came after its last answer, or any that is nobody else's."""
+        anchors = [entry.anchor if isinstance(entry, AssistantEntry) else _NO_ANSWER for entry in self.entries]
+        own = [i for i, anchor in enumerate(anchors) if anchor and anchor.conversation_id == conversation_id]
+        nameless = [i for i, anchor in enumerate(anchors) if anchor is None]
+        start = (own or nameless or [-1])[-1] + 1
+        return replace(self, entries=self.entries[start:])
+
+    def without_system(self) -> Dialogue:
+        """All but the instructions."""
+        return replace(self, entries=[entry for entry in self.entries if not isinstance(entry, SystemEntry)])
+
+    def strip(self) -> None:
+        """Lose all metadata."""
+        self.entries = [
+            replace(entry, anchor=None) if isinstance(entry, AssistantEntry) else entry for entry in self.entries
+        ]
+
+    def trim(self, keep: int) -> None:
+        """Keep the last messages only."""
+        keep = max(1, keep)
+        self.forgotten.update(numbers_of(self.entries[:-keep]))
+        self.entries = self.entries[-keep:]
+
+    def put_system(self, text: str, *, leading: bool) -> None:
+        """Give instructions."""
+        if not leading:
+            self.entries.append(SystemEntry(text=text))
+        elif self.entries and isinstance(self.entries[0], SystemEntry):
+            self.entries[0] = SystemEntry(text=text)
+        else:
+            self.entries.insert(0, SystemEntry(text=text))
+
+    def joined_with(self, other: Dialogue) -> Dialogue:
+        """This dialogue, and behind it what the other one has more."""
+        common = 0
+        for mine, theirs in zip(self.entries, other.entries, strict=False):
+            if identity_of([mine]) != identity_of([theirs]):
+                break
+            common += 1
+        joined = self.copy()
+        joined.entries = [*self.entries, *(e for e in other.entries[common:] if not isinstance(e, SystemEntry))]
+        joined.forgotten = self.forgotten | other.forgotten
+        joined.in_order = False
+        return joined

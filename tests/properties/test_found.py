@@ -1,0 +1,121 @@
+"""Scenarios that went wrong once, as small as they got; each stays true by itself, whatever the properties draw."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.properties.carrier import Fault
+from tests.properties.moves import (
+    Compact,
+    Edit,
+    Join,
+    Mishap,
+    Move,
+    Regenerate,
+    Rewind,
+    Say,
+    Scenario,
+    Start,
+    Stranger,
+    Strip,
+    System,
+    Together,
+    Work,
+)
+from tests.properties.playing import play
+
+OPEN_CALL = Say(rounds=(1,), works=False)
+UNANSWERED = (Mishap(fault=Fault(kind="crash", taken=False), again=False),)
+"""The process died before anything was sent, and the user goes on without an answer."""
+
+FOLLOWED: dict[str, tuple[Move, ...]] = {
+    "a turn that ends between the reading and the sending of another branch": (
+        Say(),
+        Together(schedule=(1, 1, 1, 0)),
+    ),
+    "a turn of which nothing but an answer to a call is stored yet": (
+        OPEN_CALL,
+        Together(schedule=(1, 1, 1, 0, 0, 1, 1, 1, 0, 1, 0, 0)),
+    ),
+    "a turn that is accepted and whose run has no name yet": (
+        Say(),
+        Together(count=3, schedule=(0, 1, 0, 1, 2, 0, 2, 1, 2, 0, 1, 0)),
+    ),
+    "the same transcript three times at once, with a call open": (
+        OPEN_CALL,
+        Together(count=3, same=True, schedule=(1, 1, 1, 2, 3, 0, 0, 0, 2, 1, 1, 2)),
+    ),
+    "a result that is listed twice, and told to another agent": (OPEN_CALL, Work(twice=True), Say(agent=1)),
+    "instructions at the end of a branch that is joined": (
+        Say(),
+        Together(count=2),
+        System(leading=False),
+        Join(dialogue=0, other=1),
+    ),
+    "a message without an answer at the end of a branch that is joined": (
+        Say(),
+        Rewind(),
+        Say(),
+        Say(dialogue=1, mishaps=UNANSWERED),
+        Join(dialogue=1, other=0),
+    ),
+    "a branch that was forked itself, behind one that is joined": (
+        Say(),
+        Together(count=2),
+        Together(dialogue=2, count=2, schedule=(1,)),
+        Join(dialogue=1, other=3),
+    ),
+}
+"""What was done, by what went wrong with it."""
+
+PINNED: dict[str, tuple[Move, ...]] = {
+    "a crash after calls of a stranger were denied in a second request": (
+        Say(),
+        Stranger(calls=True),
+        Say(mishaps=(Mishap(fault=Fault(kind="crash", at=4)),)),
+    ),
+    "a result of a call that another dialogue denied, while a call of yet another one is open": (
+        Together(count=3, calls=True, schedule=(0, 2, 1, 2)),
+        Work(dialogue=3),
+    ),
+    "three dialogues at once that all leave a call open": (
+        Together(count=3, calls=True),
+        Together(dialogue=1, count=3, calls=True),
+    ),
+    "two dialogues of one conversation that are joined": (
+        Say(),
+        Start(),
+        Say(dialogue=1),
+        Say(dialogue=0),
+        Join(dialogue=0, other=1),
+    ),
+    "an old result in a transcript without metadata": (
+        Say(rounds=(1,)),
+        Strip(),
+        Say(rounds=(1,)),
+        Regenerate(which=2),
+    ),
+}
+
+
+@pytest.mark.parametrize("moves", FOLLOWED.values(), ids=FOLLOWED.keys())
+def test_a_followed_scenario_that_went_wrong_once(moves: tuple[Move, ...], loop: asyncio.AbstractEventLoop) -> None:
+    play(Scenario(moves=moves), loop)
+
+
+@pytest.mark.parametrize("moves", PINNED.values(), ids=PINNED.keys())
+def test_a_pinned_scenario_that_went_wrong_once(moves: tuple[Move, ...], loop: asyncio.AbstractEventLoop) -> None:
+    play(Scenario(moves=moves, pinned="conversation", parallel_calls=False), loop)
+
+
+def test_words_without_an_id_are_there_once_when_the_network_was_gone(loop: asyncio.AbstractEventLoop) -> None:
+    said = Say(mishaps=(Mishap(fault=Fault(kind="down")),))
+    play(Scenario(moves=(said,), pinned="conversation", ids=False), loop)
+
+
+def test_a_transcript_goes_on_where_the_server_cannot_fork_because_it_summarized(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    play(Scenario(moves=(Say(), Compact(), Say(), Edit()), forks_at_message=True), loop)
