@@ -211,7 +211,8 @@ def _warn_of_lost_anchors(job: Job) -> None:
     if (again or stripped) and job.memory.is_new("lost anchors"):
         _LOG.warning(
             "A transcript came without the anchor of the agent's last answer (the metadata of its message), so it is "
-            "told to a new conversation, every time. Keep `response_metadata` of the answers, or keep the answers."
+            "told to a new conversation, every time. Keep the answers with their `response_metadata`; an agent of "
+            "LangChain's keeps its conversation with `langchain_letta.LettaMiddleware`."
         )
 
 
