@@ -88,6 +88,26 @@ def test_a_summary_is_among_the_first_three_messages_of_the_conversations_list(
     assert {row["content"] for row in wire.rows(conversation_id, limit=3)} & summaries
 
 
+def test_what_was_said_first_stays_at_the_beginning_of_the_conversations_list(wire: Wire, conversation_id: str) -> None:
+    first, *_ = play(wire, conversation_id, "old", 4)
+    compact(wire, conversation_id, **ALL)
+    play(wire, conversation_id, "new", 4)
+    compact(wire, conversation_id, **ALL)
+    play(wire, conversation_id, "last", 1)
+    assert first in contents(wire.rows(conversation_id, limit=4))
+
+
+def test_a_fork_of_a_compacted_conversation_begins_with_its_summary_too_but_it_was_not_said_there(
+    wire: Wire, agent_id: str, conversation_id: str
+) -> None:
+    play(wire, conversation_id, "old", 4)
+    summary = compact(wire, conversation_id, **ALL)
+    fork = wire.http.post(f"/v1/conversations/{conversation_id}/fork").raise_for_status().json()["id"]
+    own = play(wire, fork, "own", 1)
+    assert contents(wire.rows(fork)) == [summary, *own]
+    assert contents(in_order_of_time(wire, agent_id, fork)) == own
+
+
 def test_of_a_fork_it_has_what_was_said_there_and_not_what_it_shares(
     wire: Wire, agent_id: str, conversation_id: str
 ) -> None:
