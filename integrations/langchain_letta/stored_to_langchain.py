@@ -177,8 +177,9 @@ class StoredToLangChain:
 
     def _answer(self, turn: TurnRows) -> AIMessage | None:
         """The message of the turn, made as `ChatLetta` makes it."""
-        whole = _assembled(turn, _of_the_answer(turn))
-        rows = [row for row in _of_the_answer(turn) if self._wants(row)]
+        came = _of_the_answer(turn)
+        whole = _assembled(turn, came)
+        rows = [row for row in came if self._wants(row)]
         shown = whole if self._include is None else _assembled(turn, rows)
         if not rows and (self._include is not None or turn.run_id is None):
             return None
@@ -203,14 +204,14 @@ class StoredToLangChain:
 
     def _anchor(self, turn: TurnRows, whole: Assembly) -> Anchor:
         """Where the conversation stood: its last message of this run, since a summary of its own is no news."""
-        of_run = {id_of(row) for row in turn.rows if row.run_id == turn.run_id}
-        ids = tuple(one for one in whole.message_ids if one in of_run) or whole.message_ids
+        of_run = [id_of(row) for row in turn.rows if row.run_id == turn.run_id]
+        ids = tuple(one for one in whole.message_ids if one in of_run)
         pending = [part for part in whole.parts() if isinstance(part, PendingCall)]
         anchor = Anchor(
             agent_id=self._agent_id,
             conversation_id=self._conversation_id,
             run_id=turn.run_id,
-            message_id=ids[-1] if ids else id_of(turn.rows[-1]),
+            message_id=ids[-1] if ids else of_run[-1],
             message_ids=ids,
             stop_reason="requires_approval" if pending else None,
             pending=tuple(PendingRef(tool_call_id=part.tool_call_id, name=part.name) for part in pending),
