@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, cast
 
+from letta_adapters.alignment import is_compiled_prompt
 from letta_adapters.client.endpoints import (
     Endpoint,
     check_agent_id,
@@ -71,7 +73,7 @@ def pages_of(conversation_id: str, agent_id: str, *, page_size: int = 100) -> Li
     if _begins_with_summary(rows):
         said: Sequence[Row] = yield times()
         beginning: Sequence[Row] = yield places(limit=_FIRST_PLACES)
-        if set(_ids(said)[1:2]) & set(_ids(beginning)):  # else it is a fork: what was said first was said elsewhere
+        if not _is_fork(beginning, said):
             yield from _onwards(times, said)
             return
     yield from _onwards(places, rows)
@@ -80,6 +82,30 @@ def pages_of(conversation_id: str, agent_id: str, *, page_size: int = 100) -> Li
 def _begins_with_summary(rows: Sequence[Row]) -> bool:
     first = _ids(rows)[:LEAST_PAGE]
     return any(is_the_servers(row) for row in rows if id_of(row) in first)
+
+
+def _is_fork(beginning: Sequence[Row], said: Sequence[Row]) -> bool:
+    """Whether what was said first in a compacted conversation was said elsewhere.
+
+    Args:
+        beginning: Its first places: the prompt, and what was said first beside the summaries of all compactions.
+        said: What was said in itself, in order of time.
+    """
+    first = next((row for row in said if not is_compiled_prompt(row) and not is_the_servers(row)), None)
+    for row in beginning:
+        if first is None or is_compiled_prompt(row):
+            continue
+        if id_of(row) == id_of(first):
+            return False
+        if not is_the_servers(row) or _is_older(row, first):
+            return True
+    return True
+
+
+def _is_older(row: Row, other: Row) -> bool:
+    if isinstance(row, Unknown) or isinstance(other, Unknown):
+        return False
+    return isinstance(row.date, datetime) and isinstance(other.date, datetime) and row.date < other.date
 
 
 def list_in_order_of_time(
