@@ -269,7 +269,8 @@ class LettaChatMessageHistory(BaseChatMessageHistory):
         raise ValueError(f"{what} {hint}")
 
     def _reading(self, place: Place) -> Generator[Endpoint[Any] | list[BaseMessage], Any, None]:
-        return read(place, page_size=self._page_size, include=self._include, anchor_key=self._anchor_key)
+        key = self._anchor_key.get_secret_value() if self._anchor_key is not None else None
+        return read(place, page_size=self._page_size, include=self._include, anchor_key=key)
 
     def _finding(self) -> Asking[Place]:
         if self._session_id is not None:
@@ -293,9 +294,9 @@ class LettaChatMessageHistory(BaseChatMessageHistory):
             return await anext(outcome)
 
 
-def _checked_key(key: str | SecretStr | None) -> str | None:
+def _checked_key(key: str | SecretStr | None) -> SecretStr | None:
     key = secret_from_env("LETTA_ANCHOR_KEY", default=None)() if key is None else key
-    text = key.get_secret_value() if isinstance(key, SecretStr) else key
-    if text == "":
+    secret = SecretStr(key) if isinstance(key, str) else key
+    if secret is not None and not secret.get_secret_value():
         raise ValueError("`anchor_key` is empty: it would sign nothing. Leave it out, or pass a secret.")
-    return text
+    return secret
