@@ -54,8 +54,8 @@ class LettaChatMessageHistory(BaseChatMessageHistory):
         conversation_id: The conversation, or `"default"` with `agent_id`.
         session_id: Instead of it: a name of yours. The agent's conversation of that name is found by a mark in its
             summary, or made; of two processes that make it at once both get the same one.
-        agent_id: The agent, needed for a session and for `"default"`; else `LETTA_AGENT_ID`. Where `conversation_id` is
-            given it saves one request.
+        agent_id: The agent, needed for a session and for `"default"`; else `LETTA_AGENT_ID`. For another conversation
+            it saves the request that asks for its agent.
         base_url: The server; else `LETTA_BASE_URL`, else Letta Cloud.
         api_key: The bearer key; else `LETTA_API_KEY`. A self-hosted server may need none.
         letta_client: A `letta_client.Letta`, for its address and its key.
@@ -104,7 +104,9 @@ class LettaChatMessageHistory(BaseChatMessageHistory):
         http_async_client: Any = None,
     ) -> None:
         super().__init__()
-        self._agent_id = agent_id or from_env("LETTA_AGENT_ID", default=None)()
+        # A conversation knows its agent itself: the one in the environment may be another.
+        needs_agent = session_id is not None or conversation_id == "default"
+        self._agent_id = agent_id or (from_env("LETTA_AGENT_ID", default=None)() if needs_agent else None)
         self._conversation_id = conversation_id
         self._session_id = session_id
         self._check_target()

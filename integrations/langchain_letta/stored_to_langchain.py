@@ -198,7 +198,7 @@ class StoredToLangChain:
             Delivered(turn=finished, anchor=anchor), self._begun, model_name=f"letta/{self._agent_id}"
         )
         if not anchor.pending:
-            del message.response_metadata["finish_reason"]  # the rows do not tell why it ended
+            message.response_metadata.pop("finish_reason", None)  # the rows do not tell why it ended
         message.response_metadata.update(self._stored(*rows))
         return message
 

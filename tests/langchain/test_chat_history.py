@@ -16,9 +16,9 @@ from pydantic import SecretStr
 from langchain_letta import ChatLetta, LettaChatMessageHistory
 from langchain_letta.stored_to_langchain import stored_rows
 from letta_adapters.errors import AuthenticationError, ConnectFailed, NotFound
-from tests.conftest import TIMEOUT, Backend, fresh_conversation
+from tests.conftest import TIMEOUT, Backend, fresh_agent, fresh_conversation
 from tests.langchain.readback import Reader, story_of
-from tests.langchain.support import CALL, PIXEL, TOOLS, call_ids, conversation_of, letta, said
+from tests.langchain.support import CALL, PIXEL, TOOLS, call_ids, conversation_of, fold, letta, new_gate, said
 
 Read = Callable[[LettaChatMessageHistory], Awaitable[list[BaseMessage]]]
 
@@ -182,6 +182,29 @@ async def test_the_default_conversation_has_a_history(
     assert story_of(await read(history)) == said("one")
     model.invoke([*await read(history), HumanMessage("two")])
     assert reader.story("default", agent_id=agent_id) == said("one", "two")
+
+
+def test_a_conversation_is_of_its_own_agent_whatever_the_environment_says(
+    model: ChatLetta, backend: Backend, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversation_id = conversation_of(model.invoke("one"))
+    with fresh_agent(backend) as other:
+        monkeypatch.setenv("LETTA_AGENT_ID", other)
+        model.invoke([*of(conversation_id, backend).messages, HumanMessage("two")])
+    assert reader.story(conversation_id) == said("one", "two")
+
+
+def test_a_turn_that_is_under_way_is_shown_when_it_is_stored(
+    pinned: ChatLetta, conversation_id: str, backend: Backend
+) -> None:
+    history, gate = of(conversation_id, backend), new_gate()
+    pinned.invoke("one")
+    chunks = pinned.stream(f"[[hold {gate} 1]] [[say two words]]")
+    next(chunks)
+    assert [message.text for message in history.messages] == ["one", "You said: one"]
+    backend.open_gate(gate)
+    fold(chunks)
+    assert [message.text for message in history.messages[3:]] == ["two words"]
 
 
 @each_way
