@@ -1,13 +1,15 @@
-"""Letta for LangChain: `ChatLetta`, a Letta agent as a chat model, and `LettaMiddleware` for `create_agent`."""
+"""Letta for LangChain: an agent as a chat model, a conversation as a chat history, a middleware for `create_agent`."""
 
 from typing import TYPE_CHECKING, Any
 
 from langchain_letta.chat_model import ChatLetta
+from langchain_letta.history import LettaChatMessageHistory
+from langchain_letta.pinning import pin_to_history
 
 if TYPE_CHECKING:
     from langchain_letta.middleware import LettaMiddleware
 
-__all__ = ["ChatLetta", "LettaMiddleware"]
+__all__ = ["ChatLetta", "LettaChatMessageHistory", "LettaMiddleware", "pin_to_history"]
 
 
 def __getattr__(name: str) -> Any:

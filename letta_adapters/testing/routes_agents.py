@@ -135,8 +135,8 @@ class AgentRoutes:
 
     async def _list_messages(self, request: Request) -> Response:
         agent = self._agent(request)
-        only = request.query_params.get("conversation_id") == "default"
-        messages = self._store.agent_page(agent, page_of(request), default_only=only)
+        said_in = request.query_params.get("conversation_id")
+        messages = self._store.agent_page(agent, page_of(request), said_in=said_in)
         types = request.query_params.getlist("include_return_message_types") or None
         return JSONResponse(rows_of_all(messages, types=types))
 

@@ -134,7 +134,7 @@ class ConversationRoutes:
         agent_id = request.query_params.get("agent_id")
         if given.startswith("agent-") or (given == "default" and agent_id):
             agent, _ = self._found(request, agent_id)
-            messages = self._store.agent_page(agent, page, default_only=True)
+            messages = self._store.agent_page(agent, page, said_in="default")
         else:
             known = self._store.conversations.get(checked_id(request, "conversation")) if given != "default" else None
             messages = self._store.page(known, page) if known else []

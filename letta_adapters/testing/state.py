@@ -217,22 +217,32 @@ class Store:
         ids = [message_id for message_id, entry in conversation.ordered() if low < entry.position < high]
         return [self.messages[message_id] for message_id in _cut(ids, page)]
 
-    def agent_page(self, agent: Agent, page: Page, *, default_only: bool) -> list[StoredMessage]:
+    def agent_page(self, agent: Agent, page: Page, *, said_in: str | None) -> list[StoredMessage]:
         """List an agent's messages, oldest first in either order: descending only means to take the newest ones.
 
-        What a fork took into a conversation is no longer among the agent's own.
+        Args:
+            agent: The agent.
+            page: Which part.
+            said_in: Only what was said in this conversation, not what a fork shares with its origin. What a fork took
+                out of `default` is no longer there. `None` for all messages of the agent.
         """
         for cursor in (page.after, page.before):
             if cursor is not None and cursor not in self.messages:
                 raise not_found(f"No message found with id '{cursor}' for agent '{agent.id}'.")
         low = self.messages[page.after].sequence if page.after else -1
         high = self.messages[page.before].sequence if page.before else sys.maxsize
-        conversations = [other for other in self.conversations.values() if other.agent_id == agent.id]
-        taken = {message_id for conversation in conversations for message_id in conversation.entries}
-        wanted = set(agent.default.entries) - taken if default_only else self._message_ids(agent)
+        wanted = self._said_in(agent, said_in) if said_in is not None else self._message_ids(agent)
         chosen = sorted((self.messages[message_id] for message_id in wanted), key=lambda message: message.sequence)
         chosen = [message for message in chosen if low < message.sequence < high]
         return chosen[-page.limit :] if page.descending else chosen[: page.limit]
+
+    def _said_in(self, agent: Agent, conversation_id: str) -> set[str]:
+        if conversation_id != "default":
+            messages = self.messages.values()
+            return {message.id for message in messages if message.conversation_id == conversation_id}
+        conversations = [other for other in self.conversations.values() if other.agent_id == agent.id]
+        taken = {message_id for conversation in conversations for message_id in conversation.entries}
+        return set(agent.default.entries) - taken
 
     def of_run(self, run_id: str) -> Iterator[StoredMessage]:
         """The messages that a run stored, oldest first."""

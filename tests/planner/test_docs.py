@@ -2,45 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 
 from langchain_letta import ChatLetta
-from letta_adapters import LettaClient, policies
+from letta_adapters import policies
 from letta_adapters.looking import ROWS_READ
 from letta_adapters.pending import OnPendingApproval
 from letta_adapters.steps import OnAbandon
-from letta_adapters.testing import FakeLetta
+from tests.pages import blocks_of, page_of, printed_by
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "planner.md").read_text()
-BLOCKS = re.findall(r"^```python\n(.*?)^```\n\n^```text\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+NAME = "planner.md"
+PAGE = page_of(NAME)
+BLOCKS = blocks_of(PAGE)
 HEADINGS = re.findall(r"^## (.*)$", PAGE, re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
-def printed() -> Iterator[list[str]]:
-    """What each block prints, run one after the other; a server and an agent are in the environment."""
-    outputs: list[str] = []
-    with FakeLetta() as fake, pytest.MonkeyPatch.context() as environment:
-        for name in ("LETTA_API_KEY", "LETTA_ANCHOR_KEY"):
-            environment.delenv(name, raising=False)
-        environment.setenv("LETTA_BASE_URL", fake.base_url)
-        with LettaClient() as client:
-            environment.setenv("LETTA_AGENT_ID", client.agents.create(name="ann").id)
-        names: dict[str, Any] = {"__name__": "__main__"}
-        for code, _ in BLOCKS:
-            output = io.StringIO()
-            with contextlib.redirect_stdout(output):
-                exec(compile(code, "docs/planner.md", "exec", dont_inherit=True), names)
-            outputs.append(output.getvalue())
-        yield outputs
+def printed() -> list[str]:
+    return printed_by(NAME, BLOCKS)
 
 
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
