@@ -10,34 +10,23 @@ from typing import Any
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, BaseRunManager, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
-from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
-from langchain_core.utils import from_env, secret_from_env
-from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
-from typing_extensions import Self, override
+from typing_extensions import override
 
-from langchain_letta.clients import Clients, Connection
+from langchain_letta.configuration import ConfiguredModel
 from langchain_letta.events import Chunks, message_from
 from langchain_letta.messages import from_langchain
 from langchain_letta.threads import thread_of
-from langchain_letta.tools import client_tools_from_openai, must_call, openai_tools_from_langchain
+from langchain_letta.tools import must_call, openai_tools_from_langchain
 from letta_adapters.carriers import adeliver, deliver
-from letta_adapters.client import AsyncLettaClient, LettaClient
-from letta_adapters.client.endpoints import check_agent_id, check_conversation_id
-from letta_adapters.client.settings import Settings
 from letta_adapters.delivery import delivery
-from letta_adapters.delivery_steps import Delivered, Flow, TurnOptions
+from letta_adapters.delivery_steps import Delivered, Flow
 from letta_adapters.events import TurnEvent
 from letta_adapters.locks import Patience
-from letta_adapters.pending import OnPendingApproval
-from letta_adapters.planner import Target
-from letta_adapters.policies import OnDivergence, OnRerun, Policies, SystemPolicy
-from letta_adapters.steps import OnAbandon
 from letta_adapters.transcript import Anchor
-from letta_adapters.wire import ClientSkill, MessageType
 
 __all__ = ["ChatLetta"]
 
@@ -47,7 +36,7 @@ _FRAMEWORK_KWARGS = frozenset({"tool_choice", "ls_structured_output_format", "st
 """What LangChain passes on and what an agent server has no place for."""
 
 
-class ChatLetta(BaseChatModel):
+class ChatLetta(ConfiguredModel):
     """A Letta agent as a LangChain chat model.
 
     LangChain passes the whole transcript on every call; Letta remembers it. `ChatLetta` sends what is new, once.
@@ -76,124 +65,6 @@ class ChatLetta(BaseChatModel):
         print(model.invoke("Hello, I am Ann.").text)
         ```
     """
-
-    model_config = ConfigDict(
-        arbitrary_types_allowed=True, populate_by_name=True, extra="forbid", use_attribute_docstrings=True
-    )
-
-    agent_id: str | None = Field(default_factory=from_env("LETTA_AGENT_ID", default=None))
-    """The agent; needed in followed mode and for `conversation_id="default"`. Else `LETTA_AGENT_ID`."""
-
-    conversation_id: str | None = None
-    """The conversation in pinned mode."""
-
-    base_url: str | None = Field(default_factory=from_env("LETTA_BASE_URL", default=None))
-    """The server; else `LETTA_BASE_URL`, else Letta Cloud."""
-
-    api_key: SecretStr | None = Field(default_factory=secret_from_env("LETTA_API_KEY", default=None))
-    """The bearer key; else `LETTA_API_KEY`. A self-hosted server may need none. A pickle leaves it out."""
-
-    timeout: float = Field(default=90.0, gt=0)
-    """Seconds without any byte after which a connection counts as lost; the server's pings are bytes."""
-
-    max_retries: int = Field(default=5, ge=0)
-    """Failures in a row after which a turn is given up. Trying again never sends a turn twice."""
-
-    busy_timeout: float = Field(default=60.0, ge=0)
-    """Seconds to wait for another turn of the same conversation."""
-
-    background: bool | None = None
-    """Stream in the background: `None` tries and falls back; `False` never does, and a lost turn cannot be resumed."""
-
-    system_messages: SystemPolicy = "once"
-    """What becomes of system messages.
-
-    `once`: sent when new or changed; `override`: sent as `override_system` every time, which hides the agent's memory
-    blocks; `ignore`: left out.
-    """
-
-    on_rerun: OnRerun = "attach"
-    """What becomes of a transcript that was answered before: regenerated, or sent again by an old checkpoint.
-
-    `attach`: its answer is given again, and nothing runs twice; `fork`: a fork of the conversation answers anew, every
-    time (followed mode only). Messages are told by their ids; without ids every call is a new one.
-    """
-
-    on_divergence: OnDivergence | None = None
-    """What becomes of a transcript that its conversation does not agree with: edited, rewound, a second branch.
-
-    `fork`: it goes on in a new conversation (followed mode, and the default there); `append`: in the same one, after
-    what is there (the default in pinned mode); `error`: it raises `Divergence`.
-    """
-
-    ephemeral: bool = False
-    """Delete the conversation when the turn has ended and waits for no tool: for one-shot chains in followed mode."""
-
-    anchor_key: SecretStr | None = Field(default_factory=secret_from_env("LETTA_ANCHOR_KEY", default=None))
-    """Signs the anchors of answers, and makes those without its signature count as none; else `LETTA_ANCHOR_KEY`.
-
-    For transcripts that come back from where people can change them: an anchor says which conversation to go on with.
-    """
-
-    on_pending_approval: OnPendingApproval = "deny"
-    """What becomes of tool calls that the conversation waits for and the transcript does not know of.
-
-    `deny`: calls to tools that are bound now are denied together with the new message, since nobody will answer them;
-    `deny_all`: so is every other call to a client tool; `error`: none is. Whatever is not denied raises
-    `PendingApprovalError`, which names it. A call of a server tool that waits for a person is never denied here.
-    """
-
-    on_abandon: OnAbandon = "finish"
-    """What becomes of a turn whose caller breaks out of the stream or is cancelled.
-
-    `finish`: it goes on at the server; `cancel`: it is cancelled there. The connection is closed at once either way.
-    """
-
-    max_steps: int | None = None
-    """Steps of the agent at most; the server's default is 50."""
-
-    override_model: str | None = None
-    """The handle of another model than the agent's own."""
-
-    override_system: str | None = None
-    """Another system prompt than the agent's own; it hides the memory blocks."""
-
-    include_return_message_types: tuple[MessageType, ...] | None = None
-    """Messages of these types only; without `approval_request_message` tool calls go unseen."""
-
-    client_skills: tuple[ClientSkill, ...] = ()
-    """Skills of the caller's environment, shown to the agent."""
-
-    http_client: Any = Field(default=None, exclude=True, repr=False)
-    """An `httpx.Client` of your own."""
-
-    http_async_client: Any = Field(default=None, exclude=True, repr=False)
-    """An `httpx.AsyncClient` of your own."""
-
-    cache: Any = False
-    """Off: a stateful model must not be answered from a cache."""
-
-    _clients: Clients = PrivateAttr(default_factory=Clients)
-
-    @model_validator(mode="after")
-    def _check_target(self) -> Self:
-        self._policies().check(pinned=self._target().pinned)
-        if self._signing_key == "":
-            raise ValueError("`anchor_key` is empty: it would sign nothing. Leave it out, or pass a secret.")
-        Settings.resolve(self.base_url, self.api_key)
-        return self
-
-    @override
-    def __getstate__(self) -> dict[Any, Any]:
-        # A pickle is written to disks and caches. Whoever reads it has the key in the environment or passes it again.
-        state = super().__getstate__()
-        return {**state, "__dict__": {**state["__dict__"], "api_key": None, "anchor_key": None}}
-
-    @override
-    def __setstate__(self, state: dict[Any, Any]) -> None:
-        super().__setstate__(state)
-        self.api_key = secret_from_env("LETTA_API_KEY", default=None)()
-        self.anchor_key = secret_from_env("LETTA_ANCHOR_KEY", default=None)()
 
     @override
     def _generate(
@@ -278,16 +149,6 @@ class ChatLetta(BaseChatModel):
         return self.bind(tools=openai_tools_from_langchain(tools), tool_choice=tool_choice, **kwargs)
 
     @property
-    def client(self) -> LettaClient:
-        """The client that this model uses for blocking calls."""
-        return self._clients.blocking(self._connection())
-
-    @property
-    def async_client(self) -> AsyncLettaClient:
-        """The client that this model uses for asynchronous calls."""
-        return self._clients.asynchronous(self._connection())
-
-    @property
     @override
     def _llm_type(self) -> str:
         return "letta-chat"
@@ -309,16 +170,6 @@ class ChatLetta(BaseChatModel):
         params["ls_model_name"] = self._with(kwargs)._model_name
         return params
 
-    def _with(self, kwargs: dict[str, Any]) -> ChatLetta:
-        """This model with the fields that a call overrides, checked like those of a new one."""
-        fields = type(self).model_fields.keys()
-        overrides = {name: value for name, value in kwargs.items() if name in fields}
-        if not overrides:
-            return self
-        model = type(self)(**{**{name: getattr(self, name) for name in fields}, **overrides})
-        model._clients = self._clients
-        return model
-
     def _flow(
         self, messages: Sequence[BaseMessage], kwargs: dict[str, Any], run_manager: BaseRunManager | None
     ) -> Flow:
@@ -337,42 +188,10 @@ class ChatLetta(BaseChatModel):
             anchor_key=self._signing_key,
         )
 
-    def _policies(self) -> Policies:
-        return Policies(**{name: getattr(self, name) for name in _POLICIES})
-
-    @property
-    def _signing_key(self) -> str | None:
-        return self.anchor_key.get_secret_value() if self.anchor_key is not None else None
-
     def _begun(self, conversation_id: str, run_id: str | None) -> Anchor:
         """The anchor of an answer that has only begun."""
         anchor = Anchor(agent_id=self.agent_id, conversation_id=conversation_id, run_id=run_id)
         return anchor.signed(self._signing_key) if self._signing_key else anchor
-
-    def _connection(self) -> Connection:
-        return Connection(**{name: getattr(self, name) for name in _CONNECTION})
-
-    def _target(self) -> Target:
-        if self.agent_id is None and self.conversation_id is None:
-            raise ValueError(
-                "Pass `agent_id` (or set LETTA_AGENT_ID) to start conversations with an agent, "
-                "or `conversation_id` to go on with one."
-            )
-        if self.agent_id is not None:
-            check_agent_id(self.agent_id)
-        if self.conversation_id is not None:
-            check_conversation_id(self.conversation_id, self.agent_id)
-        return Target(agent_id=self.agent_id, conversation_id=self.conversation_id)
-
-    def _options(self, tools: Sequence[dict[str, Any]]) -> TurnOptions:
-        return TurnOptions(
-            client_tools=client_tools_from_openai(tools), **{name: getattr(self, name) for name in _OPTIONS}
-        )
-
-    @property
-    def _model_name(self) -> str:
-        """The name to report: the agent's, since which model it uses is its own matter."""
-        return self.override_model or f"letta/{self.agent_id or self.conversation_id}"
 
     def _result(self, delivered: Delivered) -> ChatResult:
         message = message_from(delivered, self._begun, model_name=self._model_name)
@@ -383,20 +202,3 @@ class ChatLetta(BaseChatModel):
             return ChatGenerationChunk(message=chunks.last(event, model_name=self._model_name))
         message = chunks.from_event(event)
         return ChatGenerationChunk(message=message) if message is not None else None
-
-
-_CONNECTION = ("base_url", "api_key", "timeout", "max_retries", "busy_timeout", "http_client", "http_async_client")
-"""Fields of the model that say how the server is called."""
-
-_POLICIES = ("system_messages", "on_rerun", "on_divergence", "on_pending_approval", "on_abandon", "ephemeral")
-"""Fields of the model that say what becomes of what."""
-
-_OPTIONS = (
-    "client_skills",
-    "max_steps",
-    "override_model",
-    "override_system",
-    "include_return_message_types",
-    "background",
-)
-"""Fields of the model that go to the API as they are."""
