@@ -226,7 +226,8 @@ class Turn:
         cap = self._agent.tool_result_cap
         chat = chat_messages(messages, override_system=self._request.override_system, cap=cap)
         tools = function_tools(self._agent, self._client_tools)
-        asked = self._model.ask(chat, tools, run_id=self._run.id, needs_approval=self._needs_approval)
+        handle = self._request.override_model or self._conversation.model or self._agent.model
+        asked = self._model.ask(chat, tools, run_id=self._run.id, needs_approval=self._needs_approval, handle=handle)
         try:
             if not self._streams_tokens:
                 answer = await asked.whole()
