@@ -92,13 +92,13 @@ def conversation_id(backend: Backend, agent_id: str) -> str:
 
 
 @contextmanager
-def fresh_agent(backend: Backend) -> Generator[str, None, None]:
-    """Create an agent on a backend and delete it afterwards."""
+def fresh_agent(backend: Backend, *, model: str | None = None) -> Generator[str, None, None]:
+    """Create an agent on a backend and delete it afterwards; `model` is another handle than the scripted model's."""
     with httpx.Client(base_url=backend.base_url, timeout=TIMEOUT) as http:
         fields = {
             "name": f"agent-{uuid4().hex}",
             "agent_type": "letta_v1_agent",
-            "model": backend.handle,
+            "model": model or backend.handle,
             "memory_blocks": [{"label": "human", "value": "They like brevity."}],
             "include_base_tools": False,
         }

@@ -2,41 +2,44 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import aclosing, closing
-from typing import Any
+from typing import Any, get_args
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, BaseRunManager, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
-from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
+from pydantic import BaseModel
 from typing_extensions import override
 
-from langchain_letta.configuration import ConfiguredModel
+from langchain_letta.description import DescribedModel
+from langchain_letta.errors import both_trees
 from langchain_letta.events import Chunks, message_from
 from langchain_letta.messages import from_langchain
+from langchain_letta.outputs import Method, Schema, parser_of_call, parser_of_text, structured
+from langchain_letta.structured import StructuredAnswer, atold_whole, told_whole
 from langchain_letta.threads import thread_of
 from langchain_letta.tools import must_call, openai_tools_from_langchain
 from letta_adapters.carriers import adeliver, deliver
 from letta_adapters.delivery import delivery
-from letta_adapters.delivery_steps import Delivered, Flow
+from letta_adapters.delivery_steps import Delivered, Flow, TurnOptions
 from letta_adapters.events import TurnEvent
 from letta_adapters.locks import Patience
-from letta_adapters.transcript import Anchor
+from letta_adapters.transcript import Anchor, Entry
 
 __all__ = ["ChatLetta"]
 
-_LOG = logging.getLogger("langchain_letta")
+ANSWER_TOOL = "answer_tool"
+"""The argument of a call that names the tool whose call is the answer (`with_structured_output`)."""
 
-_FRAMEWORK_KWARGS = frozenset({"tool_choice", "ls_structured_output_format", "stream", "strict", "parallel_tool_calls"})
-"""What LangChain passes on and what an agent server has no place for."""
+_KNOWN_KWARGS = frozenset({"tools", "tool_choice", "ls_structured_output_format", "stream", "model", ANSWER_TOOL})
+"""The arguments of a call that are no fields, and what LangChain passes on for its own traces."""
 
 
-class ChatLetta(ConfiguredModel):
+class ChatLetta(DescribedModel):
     """A Letta agent as a LangChain chat model.
 
     LangChain passes the whole transcript on every call; Letta remembers it. `ChatLetta` sends what is new, once.
@@ -75,7 +78,7 @@ class ChatLetta(ConfiguredModel):
         **kwargs: Any,
     ) -> ChatResult:
         model = self._with(kwargs)
-        with closing(deliver(model.client, model._flow(messages, kwargs, run_manager))) as events:
+        with closing(model._events(messages, stop, run_manager, kwargs)) as events:
             for event in events:
                 if isinstance(event, Delivered):
                     return model._result(event)
@@ -90,7 +93,7 @@ class ChatLetta(ConfiguredModel):
         **kwargs: Any,
     ) -> ChatResult:
         model = self._with(kwargs)
-        async with aclosing(adeliver(model.async_client, model._flow(messages, kwargs, run_manager))) as events:
+        async with aclosing(model._aevents(messages, stop, run_manager, kwargs)) as events:
             async for event in events:
                 if isinstance(event, Delivered):
                     return model._result(event)
@@ -106,7 +109,7 @@ class ChatLetta(ConfiguredModel):
     ) -> Iterator[ChatGenerationChunk]:
         model = self._with(kwargs)
         chunks = Chunks(model._begun)
-        with closing(deliver(model.client, model._flow(messages, kwargs, run_manager))) as events:
+        with closing(model._events(messages, stop, run_manager, kwargs)) as events:
             for event in events:
                 if chunk := model._chunk(chunks, event):
                     yield chunk
@@ -121,7 +124,7 @@ class ChatLetta(ConfiguredModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         model = self._with(kwargs)
         chunks = Chunks(model._begun)
-        async with aclosing(adeliver(model.async_client, model._flow(messages, kwargs, run_manager))) as events:
+        async with aclosing(model._aevents(messages, stop, run_manager, kwargs)) as events:
             async for event in events:
                 if chunk := model._chunk(chunks, event):
                     yield chunk
@@ -132,61 +135,135 @@ class ChatLetta(ConfiguredModel):
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
         *,
         tool_choice: str | dict[str, Any] | bool | None = None,
+        strict: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """Offer tools to the agent; LangChain runs them.
 
         Args:
             tools: Tools, functions, pydantic classes, OpenAI's dicts.
-            tool_choice: Accepted and ignored: Letta has no way to force a call.
+            tool_choice: Letta has no way to force a call. A framework that names one here and asks again after an
+                answer in words gets the agent asked for it by name, once.
+            strict: Whether the schemas forbid arguments that they do not name; the agent is told so, not held to it.
             kwargs: Passed on with every call.
 
         Raises:
-            ValueError: A name is refused by the API, or two tools have the same one.
+            ValueError: A name is refused by the API, two tools have the same one, or a `response_format` is asked for.
         """
+        _check_no_response_format(kwargs)
         if not tools:
             return self.bind(**kwargs)
-        return self.bind(tools=openai_tools_from_langchain(tools), tool_choice=tool_choice, **kwargs)
-
-    @property
-    @override
-    def _llm_type(self) -> str:
-        return "letta-chat"
-
-    @property
-    @override
-    def _identifying_params(self) -> dict[str, Any]:
-        return {
-            "agent_id": self.agent_id,
-            "conversation_id": self.conversation_id,
-            "base_url": self.client.base_url,
-            "override_model": self.override_model,
-        }
+        return self.bind(tools=openai_tools_from_langchain(tools, strict=strict), tool_choice=tool_choice, **kwargs)
 
     @override
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        params = super()._get_ls_params(stop=stop, **kwargs)
-        params["ls_provider"] = "letta"
-        params["ls_model_name"] = self._with(kwargs)._model_name
-        return params
+    def with_structured_output(
+        self,
+        schema: Schema | None = None,
+        *,
+        method: Method = "function_calling",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
+        """Have the agent answer in a form.
+
+        The agent is offered a tool with the schema and calls it; where it answers in words, it is asked for the call
+        by name, once. The call is settled at once, so that the conversation takes the next message. A stream gives
+        the answer whole.
+
+        Args:
+            schema: A pydantic class, a `TypedDict` or a JSON schema with a `title`.
+            method: `function_calling` is that tool, and so is `json_schema`, which is said once: with a request Letta
+                takes no format for a provider to enforce. `json_mode` offers no tool and reads the answer's text as
+                JSON: the question has to ask for it.
+            include_raw: Give `{"raw", "parsed", "parsing_error"}` instead of the parsed answer alone.
+            strict: Whether the schema forbids fields that it does not name; the agent is told so, not held to it.
+            kwargs: None are taken.
+
+        Raises:
+            ValueError: The method is none of these, there is no schema, or an argument is not known.
+            OutputParserException: On a call, when the agent did not answer in that form.
+
+        Example:
+            ```python
+            from pydantic import BaseModel
+            from langchain_letta import ChatLetta
+
+            class Person(BaseModel):
+                name: str
+                age: int
+
+            model = ChatLetta(agent_id="agent-…", base_url="http://localhost:8283")
+            print(model.with_structured_output(Person).invoke("Ann is 34."))
+            ```
+        """
+        if kwargs:
+            raise ValueError(f"`with_structured_output` does not take {', '.join(map(repr, kwargs))}.")
+        if method not in get_args(Method):
+            raise ValueError(f"`method` is one of {', '.join(map(repr, get_args(Method)))}, not {method!r}.")
+        told = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
+        if method == "json_mode":
+            return structured(
+                self.bind(ls_structured_output_format=told), parser_of_text(schema), include_raw=include_raw
+            )
+        if schema is None:
+            raise ValueError(f"`method={method!r}` needs a schema.")
+        if method == "json_schema":
+            self._say_once("A Letta agent takes no schema for its words: `json_schema` is answered by a tool call.")
+        (tool,) = openai_tools_from_langchain([schema], strict=strict)
+        name = str(tool["function"]["name"])
+        model = self.bind(tools=[tool], tool_choice=name, ls_structured_output_format=told, **{ANSWER_TOOL: name})
+        return structured(model, parser_of_call(schema, name), include_raw=include_raw)
+
+    def _events(
+        self, messages: Sequence[BaseMessage], stop: Any, run_manager: BaseRunManager | None, kwargs: dict[str, Any]
+    ) -> Generator[TurnEvent | Delivered]:
+        """Carry out a call; what a reader of a structured answer sees begins when it is known which turn gives it."""
+        with both_trees(), closing(deliver(self.client, self._flow(messages, stop, run_manager, kwargs))) as events:
+            yield from told_whole(events) if kwargs.get(ANSWER_TOOL) else events
+
+    async def _aevents(
+        self, messages: Sequence[BaseMessage], stop: Any, run_manager: BaseRunManager | None, kwargs: dict[str, Any]
+    ) -> AsyncGenerator[TurnEvent | Delivered]:
+        with both_trees():
+            flow = self._flow(messages, stop, run_manager, kwargs)
+            async with aclosing(adeliver(self.async_client, flow)) as events:
+                async for event in atold_whole(events) if kwargs.get(ANSWER_TOOL) else events:
+                    yield event
 
     def _flow(
-        self, messages: Sequence[BaseMessage], kwargs: dict[str, Any], run_manager: BaseRunManager | None
+        self, messages: Sequence[BaseMessage], stop: Any, run_manager: BaseRunManager | None, kwargs: dict[str, Any]
     ) -> Flow:
-        for name in kwargs.keys() - type(self).model_fields.keys() - _FRAMEWORK_KWARGS - {"tools"}:
-            _LOG.warning("ChatLetta ignores the argument %r.", name)
+        _check_no_response_format(kwargs)
+        self._tell_what_is_ignored(stop, kwargs)
+        thread, patience = thread_of(run_manager), Patience(self.busy_timeout)
         options = self._options(kwargs.get("tools") or ())
-        return delivery(
-            from_langchain(messages),
-            self._target(),
-            server=self.client.base_url,
-            policies=self._policies(),
-            options=options,
-            must_call=must_call(kwargs.get("tool_choice"), options.client_tools),
-            thread=thread_of(run_manager),
-            patience=Patience(self.busy_timeout),
-            anchor_key=self._signing_key,
-        )
+
+        def ask(transcript: Sequence[Entry], options: TurnOptions, must_call: Sequence[str]) -> Flow:
+            return delivery(
+                transcript,
+                self._target(),
+                server=self.client.base_url,
+                policies=self._policies(),
+                options=options,
+                must_call=must_call,
+                thread=thread,
+                patience=patience,
+                anchor_key=self._signing_key,
+            )
+
+        transcript = from_langchain(messages)
+        if tool := kwargs.get(ANSWER_TOOL):
+            answer = StructuredAnswer(ask=ask, options=options, tool=tool, signing_key=self._signing_key)
+            return answer.flow(transcript)
+        return ask(transcript, options, must_call(kwargs.get("tool_choice"), options.client_tools))
+
+    def _tell_what_is_ignored(self, stop: Any, kwargs: dict[str, Any]) -> None:
+        given = {"stop": stop or self.stop, "temperature": self.temperature, "max_tokens": self.max_tokens}
+        for name in (name for name, value in given.items() if value not in (None, [])):
+            self._say_once(f"ChatLetta ignores {name!r}: how the agent's model answers is a setting of the agent.")
+        for name in sorted(kwargs.keys() - type(self).model_fields.keys() - _KNOWN_KWARGS):
+            self._say_once(f"ChatLetta ignores the argument {name!r}.")
 
     def _begun(self, conversation_id: str, run_id: str | None) -> Anchor:
         """The anchor of an answer that has only begun."""
@@ -194,11 +271,20 @@ class ChatLetta(ConfiguredModel):
         return anchor.signed(self._signing_key) if self._signing_key else anchor
 
     def _result(self, delivered: Delivered) -> ChatResult:
-        message = message_from(delivered, self._begun, model_name=self._model_name)
+        message = message_from(delivered, self._begun, model_name=self._reported_name)
         return ChatResult(generations=[ChatGeneration(message=message)])
 
     def _chunk(self, chunks: Chunks, event: TurnEvent | Delivered) -> ChatGenerationChunk | None:
         if isinstance(event, Delivered):
-            return ChatGenerationChunk(message=chunks.last(event, model_name=self._model_name))
+            return ChatGenerationChunk(message=chunks.last(event, model_name=self._reported_name))
         message = chunks.from_event(event)
         return ChatGenerationChunk(message=message) if message is not None else None
+
+
+def _check_no_response_format(kwargs: dict[str, Any]) -> None:
+    """Refuse what would be dropped in silence: LangChain would look for JSON in words that nobody asked it of."""
+    if kwargs.get("response_format") is not None:
+        raise ValueError(
+            "A Letta agent takes no `response_format` with a request. Use `with_structured_output`, or with "
+            "`create_agent` the schema itself or `ToolStrategy(schema)` instead of `ProviderStrategy(schema)`."
+        )

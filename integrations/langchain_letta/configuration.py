@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -115,6 +116,21 @@ class ConfiguredModel(BaseChatModel):
     client_skills: tuple[ClientSkill, ...] = ()
     """Skills of the caller's environment, shown to the agent."""
 
+    streaming: bool = False
+    """Whether `invoke` and `ainvoke` tell each token to callbacks."""
+
+    temperature: float | None = None
+    """Accepted and ignored, which is said once: how a model samples is a setting of the agent."""
+
+    max_tokens: int | None = None
+    """Accepted and ignored, which is said once: how much a model may write is a setting of the agent."""
+
+    stop: list[str] | None = None
+    """Accepted and ignored, which is said once: when an answer ends is the agent's matter."""
+
+    letta_client: Any = Field(default=None, exclude=True, repr=False)
+    """A `letta_client.Letta` or `AsyncLetta`, whose URL and key are taken where none are given; it is not kept."""
+
     http_client: Any = Field(default=None, exclude=True, repr=False)
     """An `httpx.Client` of your own."""
 
@@ -125,6 +141,12 @@ class ConfiguredModel(BaseChatModel):
     """Off: a stateful model must not be answered from a cache."""
 
     _clients: Clients = PrivateAttr(default_factory=Clients)
+    _said: set[str] = PrivateAttr(default_factory=set[str])
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_url_and_key(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        return {**_reached_by(fields.get("letta_client")), **fields, "letta_client": None}
 
     @model_validator(mode="after")
     def _check_target(self) -> Self:
@@ -157,14 +179,26 @@ class ConfiguredModel(BaseChatModel):
         return self._clients.asynchronous(self._connection())
 
     def _with(self, kwargs: dict[str, Any]) -> Self:
-        """This model with the fields that a call overrides, checked like those of a new one."""
+        """This model with the fields that a call overrides, checked like those of a new one.
+
+        `model` is what LangChain calls `override_model`.
+        """
         fields = type(self).model_fields.keys()
         overrides = {name: value for name, value in kwargs.items() if name in fields}
+        overrides.update(_reached_by(overrides.pop("letta_client", None)))
+        if kwargs.get("model") is not None:
+            overrides.setdefault("override_model", kwargs["model"])
         if not overrides:
             return self
         model = type(self)(**{**{name: getattr(self, name) for name in fields}, **overrides})
-        model._clients = self._clients
+        model._clients, model._said = self._clients, self._said
         return model
+
+    def _say_once(self, message: str) -> None:
+        """Warn of what is the same with every call."""
+        if message not in self._said:
+            self._said.add(message)
+            _LOG.warning(message)
 
     def _policies(self) -> Policies:
         return Policies(**{name: getattr(self, name) for name in _POLICIES})
@@ -194,10 +228,24 @@ class ConfiguredModel(BaseChatModel):
         )
 
     @property
-    def _model_name(self) -> str:
+    def _reported_name(self) -> str:
         """The name to report: the agent's, since which model it uses is its own matter."""
         return self.override_model or f"letta/{self.agent_id or self.conversation_id}"
 
+
+def _reached_by(letta: Any) -> dict[str, Any]:
+    """Where a client of the official SDK sends to, and with which key."""
+    if letta is None:
+        return {}
+    try:
+        return {"base_url": str(letta.base_url), "api_key": letta.api_key}
+    except AttributeError:
+        raise ValueError(
+            f"`letta_client` is a `letta_client.Letta` or `AsyncLetta`, not {type(letta).__name__}."
+        ) from None
+
+
+_LOG = logging.getLogger("langchain_letta")
 
 _CONNECTION = ("base_url", "api_key", "timeout", "max_retries", "busy_timeout", "http_client", "http_async_client")
 """Fields of the model that say how the server is called."""
