@@ -22,7 +22,7 @@ from langchain_letta.errors import in_both_trees
 from letta_adapters import LettaClient
 from letta_adapters import errors as core
 from letta_adapters.testing import FakeLetta, Reply, reply_to
-from tests.conftest import Backend
+from tests.conftest import Backend, fresh_agent
 from tests.langchain.readback import Reader, story_of
 from tests.langchain.support import CALL, TOOLS, Ask, agent_of, asked, conversation_of, each_way, human
 from tests.langchain.traps.dying import Wire, async_client, client
@@ -178,6 +178,26 @@ async def test_a_conversation_that_is_busy_may_be_asked_again(
     assert retryable(caught.value)
     backend.open_gate(gate)
     assert "".join(chunk.text for chunk in stream) == "two"
+
+
+@pytest.fixture
+def cramped(backend: Backend) -> Iterator[ChatLetta]:
+    """A model whose agent has more memory than its context window holds."""
+    blocks = [{"label": "human", "value": "They like long words. " * 500}]
+    with fresh_agent(backend, memory_blocks=blocks, context_window_limit=130) as agent_id:
+        yield ChatLetta(agent_id=agent_id, base_url=backend.base_url)
+
+
+@each_way
+async def test_a_prompt_that_does_not_fit_is_an_overflow_of_the_context(
+    ask: Ask, cramped: ChatLetta, reader: Reader
+) -> None:
+    with pytest.raises(langchain.ContextOverflowError) as caught:
+        await ask(cramped, "hello")
+    assert isinstance(caught.value, core.TurnFailed)
+    assert (caught.value.accepted, retryable(caught.value)) == (True, False)
+    assert "memory blocks" in str(caught.value)
+    assert users(reader, caught.value.conversation_id or "") == ["hello"]
 
 
 class Witness(BaseCallbackHandler):
