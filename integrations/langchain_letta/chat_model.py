@@ -52,13 +52,17 @@ class ChatLetta(DescribedModel):
     * **pinned** (`conversation_id="conv-…"`, or `"default"` with `agent_id`): the server's conversation is the truth,
       and what follows the last answer in the transcript is sent.
 
-    `stop` is accepted and ignored: when an answer ends is the agent's matter. Letta has no `tool_choice`: a framework
-    that forces a call and asks again gets the agent asked once for it by name, then a `NothingToSend`.
+    Every field can be given with a call, and LangChain's `model` stands for `override_model`; `cache`, `rate_limiter`,
+    `disable_streaming` and `streaming` (with a call: `stream=True`) are LangChain's own. `stop`, `temperature`,
+    `max_tokens` and arguments that are not known are ignored, which is logged once: they are settings of the agent.
+    Letta has no `tool_choice`: a framework that forces a call and asks again gets the agent asked once for it by name,
+    then a `NothingToSend`.
 
     Raises:
         ValueError: At construction, when neither an agent nor a conversation is given or an id is malformed; on a
             call, when there is nothing to send or a content part is not one that Letta takes.
-        LettaError: On a call; the tree is in `letta_adapters.errors`.
+        LettaError: On a call; the tree is in `letta_adapters.errors`. Each is one of LangChain's `ModelError` as well,
+            and says by `is_retryable` whether asking again is safe (`langchain_letta.errors`).
 
     Example:
         ```python

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from operator import itemgetter
 from typing import Any, Literal, cast
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import LanguageModelInput
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableMap, RunnablePassthrough
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel
+
+from langchain_letta.messages import ANCHOR_KEY
 
 __all__ = ["Method", "Schema", "parser_of_call", "parser_of_text", "structured"]
 
@@ -53,20 +56,20 @@ def _is_model(schema: Schema | None) -> bool:
     return isinstance(schema, type) and is_basemodel_subclass(schema)
 
 
-def _checked(tool: str) -> Any:
-    def check(answer: BaseMessage) -> BaseMessage:
+def _checked(tool: str) -> Callable[[AIMessage], AIMessage]:
+    def check(answer: AIMessage) -> AIMessage:
         """Say that there is no answer of that form, rather than that it is `None`."""
-        if isinstance(answer, AIMessage) and not any(call["name"] == tool for call in answer.tool_calls):
-            others = [call["name"] for call in answer.tool_calls]
-            broken = [str(call["args"]) for call in answer.invalid_tool_calls]
-            raise OutputParserException(
-                f"The agent waits for a decision about calls of {', '.join(others)}, and did not call {tool!r}."
-                if others
-                else f"The agent called {tool!r} with what is not a JSON object: {broken[0]}"
-                if broken
-                else f"The agent answered in words, also when it was asked to call {tool!r}: {answer.text}",
-                llm_output=str(answer.text),
-            )
-        return answer
+        if any(call["name"] == tool for call in answer.tool_calls):
+            return answer
+        raise OutputParserException(_why_none(answer, tool), llm_output=answer.text)
 
     return check
+
+
+def _why_none(answer: AIMessage, tool: str) -> str:
+    waiting = [call["name"] for call in answer.response_metadata[ANCHOR_KEY]["pending"]]
+    if waiting:
+        return f"The agent waits for a decision about calls of {', '.join(waiting)}, and did not call {tool!r}."
+    if answer.invalid_tool_calls:
+        return f"The agent called {tool!r} with what is not a JSON object: {answer.invalid_tool_calls[0]['args']}"
+    return f"The agent answered in words, also when it was asked to call {tool!r}: {answer.text}"
