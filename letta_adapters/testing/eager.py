@@ -2,7 +2,8 @@
 
 `eager_reply_to` does what a directive says, as `reply_to` does. Where there is none it calls the first tool that it is
 offered, once for each user message, with arguments made from the tool's JSON schema and the user's text. Without a
-tool, a text that asks for JSON and quotes the keys gets an object with them. Anything else is echoed.
+tool, a text that asks for JSON and quotes the keys gets an object with them. Anything else is echoed. It reports tokens
+that it read from a cache and tokens that it thought, which `reply_to` does not.
 """
 
 from __future__ import annotations
@@ -10,11 +11,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from letta_adapters.testing.script import Call, ChatMessage, Reply, directives_in, reply_to, text_of
 
-__all__ = ["eager_reply_to", "example_of"]
+__all__ = ["CACHED_TOKENS", "REASONING_TOKENS", "eager_reply_to", "example_of"]
+
+CACHED_TOKENS = 40
+"""Prompt tokens that every reply reports as read from a cache."""
+
+REASONING_TOKENS = 5
+"""Completion tokens that every reply reports as thought."""
 
 Schema = Mapping[str, Any]
 
@@ -38,6 +46,11 @@ def eager_reply_to(messages: Sequence[ChatMessage], tools: Sequence[Mapping[str,
         >>> eager_reply_to([{"role": "user", "content": "What is 3 + 4?"}], [tool]).calls
         (Call(name='add', arguments='{"a": 3}'),)
     """
+    reply = _reply(messages, tools)
+    return replace(reply, cached_tokens=CACHED_TOKENS, reasoning_tokens=REASONING_TOKENS)
+
+
+def _reply(messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Any]]) -> Reply:
     last_user = max((i for i, message in enumerate(messages) if message["role"] == "user"), default=-1)
     asked = text_of(messages[last_user]) if last_user >= 0 else ""
     called = any(message.get("tool_calls") for message in messages[last_user + 1 :])

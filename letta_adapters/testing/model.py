@@ -43,6 +43,8 @@ class Answer:
     calls: tuple[ToolCall, ...]
     prompt_tokens: int = PROMPT_TOKENS
     completion_tokens: int = COMPLETION_TOKENS
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
 
 
 class BrokenModel(Exception):
@@ -101,7 +103,14 @@ class Question:
             parts.append({"type": "reasoning", "reasoning": self._reply.reasoning, "is_native": True})
         if self._reply.text:
             parts.append({"type": "text", "text": self._reply.text})
-        return Answer(message_id=self._message_id, step_id=self._step_id, content=tuple(parts), calls=self._calls)
+        return Answer(
+            message_id=self._message_id,
+            step_id=self._step_id,
+            content=tuple(parts),
+            calls=self._calls,
+            cached_tokens=self._reply.cached_tokens,
+            reasoning_tokens=self._reply.reasoning_tokens,
+        )
 
     async def whole(self) -> Answer:
         """Wait for the whole answer at once."""

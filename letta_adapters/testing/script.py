@@ -70,11 +70,13 @@ class Hold:
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """What the model does in one step."""
+    """What the model does in one step; the tokens are those that it reports to have read from a cache and thought."""
 
     reasoning: str = ""
     text: str = ""
     calls: tuple[Call, ...] = ()
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
     hold: Hold | None = None
     fail: int | None = None
     break_after: int | None = None

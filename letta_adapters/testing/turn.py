@@ -142,6 +142,8 @@ class Turn:
             completion_tokens=usage.completion_tokens,
             step_count=usage.step_count,
             context_tokens=usage.context_tokens,
+            cached_tokens=usage.cached_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
             details=0 if usage.step_count and not self._streams_tokens else None,
         )
 
@@ -243,7 +245,12 @@ class Turn:
                 await self._send(stop_reason("error"))
             raise error.cause from error
         self._run.step_ids.append(answer.step_id)
-        self._run.usage.add(prompt_tokens=answer.prompt_tokens, completion_tokens=answer.completion_tokens)
+        self._run.usage.add(
+            prompt_tokens=answer.prompt_tokens,
+            completion_tokens=answer.completion_tokens,
+            cached_tokens=answer.cached_tokens,
+            reasoning_tokens=answer.reasoning_tokens,
+        )
         return answer
 
     def _needs_approval(self, name: str) -> bool:

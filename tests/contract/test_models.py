@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from letta_adapters.testing.eager import CACHED_TOKENS, REASONING_TOKENS
 from tests.conftest import Backend, fresh_agent
 from tests.contract.build import ADD, answers, result, user
 from tests.contract.wire import Wire
@@ -31,6 +32,15 @@ def test_the_eager_model_calls_an_offered_tool_unasked_and_answers_its_result(wi
     (call,) = turn.of("approval_request_message")[0]["tool_calls"]
     assert call["arguments"] == '{"a": 3.0, "b": 3.0}'
     assert wire.post(eager_id, answers(result(turn.call_id, "7")), client_tools=[ADD]).text == "The tools answered: 7"
+
+
+@pytest.mark.parametrize(("streams_tokens", "written"), [(True, None), (False, 0)])
+def test_the_tokens_that_the_eager_model_read_from_a_cache_and_thought_are_told(
+    wire: Wire, eager_id: str, streams_tokens: bool, written: int | None
+) -> None:
+    usage = wire.post(eager_id, user(QUESTION), stream_tokens=streams_tokens).usage
+    assert (usage["cached_input_tokens"], usage["reasoning_tokens"]) == (CACHED_TOKENS, REASONING_TOKENS)
+    assert usage["cache_write_tokens"] == written
 
 
 def test_without_a_tool_the_eager_model_echoes(wire: Wire, eager_id: str) -> None:

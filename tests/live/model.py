@@ -161,7 +161,7 @@ class ScriptedModel:
                 yield _frame({**head, "choices": [_choice(pieces[position])]})
         yield _frame({**head, "choices": [_choice({}, finish_reason=_finish_reason(reply))]})
         if with_usage:
-            yield _frame({**head, "choices": [], "usage": USAGE})
+            yield _frame({**head, "choices": [], "usage": _usage(reply)})
         yield "data: [DONE]\n\n"
 
 
@@ -209,8 +209,17 @@ def _completion(reply: Reply) -> Json:
         "created": int(time.time()),
         "model": MODEL,
         "choices": [{"index": 0, "message": message, "finish_reason": _finish_reason(reply)}],
-        "usage": USAGE,
+        "usage": _usage(reply),
     }
+
+
+def _usage(reply: Reply) -> Json:
+    usage: Json = dict(USAGE)
+    if reply.cached_tokens is not None:
+        usage["prompt_tokens_details"] = {"cached_tokens": reply.cached_tokens}
+    if reply.reasoning_tokens is not None:
+        usage["completion_tokens_details"] = {"reasoning_tokens": reply.reasoning_tokens}
+    return usage
 
 
 def _choice(delta: Json, *, finish_reason: str | None = None) -> Json:

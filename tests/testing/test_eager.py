@@ -12,7 +12,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, Field
 
 from letta_adapters.testing import FakeLetta, Reply
-from letta_adapters.testing.eager import eager_reply_to, example_of
+from letta_adapters.testing.eager import CACHED_TOKENS, REASONING_TOKENS, eager_reply_to, example_of
 from tests.testing.support import Json
 
 TEXT = "Create a customer named '你好啊' with 3 boxes."
@@ -24,6 +24,10 @@ def user(text: str) -> Json:
 
 def tool(**properties: Any) -> Json:
     return {"type": "function", "function": {"name": "note", "parameters": {"properties": properties}}}
+
+
+def said(text: str) -> Reply:
+    return Reply(text=text, cached_tokens=CACHED_TOKENS, reasoning_tokens=REASONING_TOKENS)
 
 
 @pytest.mark.parametrize(
@@ -72,18 +76,18 @@ def test_a_tool_is_called_unasked_and_its_result_is_answered_in_words() -> None:
     assert (call.name, json.loads(call.arguments), reply.text) == ("note", {"count": 3, "name": "你好啊"}, "")
     asked = {"role": "assistant", "tool_calls": [{"id": "1"}]}
     answered = eager_reply_to([user(TEXT), asked, {"role": "tool", "content": "noted"}], offered)
-    assert answered == Reply(text="The tools answered: noted")
+    assert answered == said("The tools answered: noted")
 
 
 def test_without_a_tool_the_text_is_echoed_and_asked_for_json_its_keys_are_filled() -> None:
-    assert eager_reply_to([user("Hello")]) == Reply(text="You said: Hello")
-    assert eager_reply_to([]) == Reply(text="You said: ")
+    assert eager_reply_to([user("Hello")]) == said("You said: Hello")
+    assert eager_reply_to([]) == said("You said: ")
     text = "Return a JSON with 'setup' and 'punchline' keys."
     assert json.loads(eager_reply_to([user(text)]).text) == {"setup": text, "punchline": text}
 
 
 def test_a_directive_wins_over_the_tool() -> None:
-    assert eager_reply_to([user("[[say no]]")], [tool()]) == Reply(text="no")
+    assert eager_reply_to([user("[[say no]]")], [tool()]) == said("no")
 
 
 @pytest.fixture

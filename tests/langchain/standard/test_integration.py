@@ -6,10 +6,12 @@ from typing import Any, Literal
 
 import pytest
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 
 from langchain_letta import ChatLetta
 from tests.conftest import Backend, fresh_conversation
+from tests.langchain.support import fold
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -77,7 +79,21 @@ class LettaSuite(ChatModelIntegrationTests):
         Literal["invoke", "stream"],
         list[Literal["audio_input", "audio_output", "reasoning_output", "cache_read_input", "cache_creation_input"]],
     ]:
-        return {"invoke": [], "stream": []}
+        # A self-hosted server tells no tokens written to a cache, and there is no audio.
+        return {
+            "invoke": ["reasoning_output", "cache_read_input"],
+            "stream": ["reasoning_output", "cache_read_input"],
+        }
+
+    def invoke_with_reasoning_output(self, *, stream: bool = False) -> AIMessage:
+        return self.asked(stream=stream)
+
+    def invoke_with_cache_read_input(self, *, stream: bool = False) -> AIMessage:
+        return self.asked(stream=stream)
+
+    def asked(self, *, stream: bool) -> AIMessage:
+        model = ChatLetta(**self.params)
+        return fold(model.stream("Hello")) if stream else model.invoke("Hello")
 
     live: bool
 
