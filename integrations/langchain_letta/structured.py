@@ -65,11 +65,18 @@ class StructuredAnswer:
         given = yield from self.ask(transcript, self.options, (self.tool,))
         if not given.turn.pending:
             transcript = self._asked_again(transcript, given)
-            first, given = given, (yield from self.ask(transcript, self.options, (self.tool,)))
-            given = replace(given, turn=replace(given.turn, usage=_both(first.turn.usage, given.turn.usage)))
+            given = yield from self._asked_for_it(transcript, given)
         calls = given.turn.pending
         ours = bool(calls) and all(call.name == self.tool for call in calls)
         return (yield from self._settled(transcript, given)) if ours else given
+
+    def _asked_for_it(self, transcript: Sequence[Entry], words: Delivered) -> Flow:
+        try:
+            given = yield from self.ask(transcript, self.options, (self.tool,))
+        except LettaError as error:
+            error.accepted = True  # the question was: whoever asked again would ask it twice
+            raise
+        return replace(given, turn=replace(given.turn, usage=_both(words.turn.usage, given.turn.usage)))
 
     def _asked_again(self, transcript: Sequence[Entry], given: Delivered) -> Sequence[Entry]:
         """The transcript with the words; where it goes on in another conversation, with the request to call too."""

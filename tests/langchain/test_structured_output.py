@@ -9,7 +9,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from langchain.agents.structured_output import ProviderStrategy
-from langchain_core.exceptions import OutputParserException
+from langchain_core.exceptions import ModelError, OutputParserException
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import Runnable
 from pydantic import BaseModel, SecretStr
@@ -17,7 +17,9 @@ from typing_extensions import TypedDict
 
 from langchain_letta import ChatLetta
 from langchain_letta.structured import TAKEN
-from letta_adapters.errors import PendingApprovalError
+from letta_adapters import LettaClient
+from letta_adapters.errors import PendingApprovalError, TurnFailed
+from letta_adapters.testing import FakeLetta, Reply
 from tests.conftest import TIMEOUT, Backend, fresh_agent
 from tests.langchain.readback import Reader
 from tests.langchain.standard.conftest import eager_handle
@@ -177,6 +179,26 @@ async def test_an_agent_that_answers_in_words_twice_is_told_with_its_words(
     assert caught.value.llm_output == "You said: Answer by calling this tool: Weather."
     assert len(users(reader, conversation_id)) == 2
     assert (await ask(pinned, "thanks")).text == "You said: thanks"
+
+
+@each_way
+async def test_a_failure_when_the_call_is_asked_for_is_no_reason_to_ask_the_question_again(
+    ask: Ask, request: pytest.FixtureRequest
+) -> None:
+    if request.config.getoption("--backend") == "live":
+        pytest.skip(
+            "needs a provider that fails when it is asked for the call; the scripted one cannot"
+        )
+    replies = [Reply(text="It is cold."), Reply(fail=500)]
+    with FakeLetta(model=lambda _: replies.pop(0)) as fake, LettaClient(base_url=fake.base_url) as letta_client:
+        agent_id = letta_client.agents.create(name="failing").id
+        with pytest.raises(TurnFailed) as caught:
+            await ask(form(ChatLetta(agent_id=agent_id, base_url=fake.base_url)), "Oslo?")
+        assert isinstance(caught.value, ModelError)
+        assert (caught.value.accepted, caught.value.is_retryable) == (True, False)
+        with Reader(fake.base_url) as reader:
+            (conversation,) = reader.conversations(agent_id)
+            assert users(reader, conversation) == ["Oslo?"]
 
 
 def test_words_are_beside_the_raw_answer(pinned: ChatLetta) -> None:
