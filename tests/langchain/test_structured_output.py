@@ -186,9 +186,7 @@ async def test_a_failure_when_the_call_is_asked_for_is_no_reason_to_ask_the_ques
     ask: Ask, request: pytest.FixtureRequest
 ) -> None:
     if request.config.getoption("--backend") == "live":
-        pytest.skip(
-            "needs a provider that fails when it is asked for the call; the scripted one cannot"
-        )
+        pytest.skip("needs a provider that fails when it is asked for the call; the scripted one cannot")
     replies = [Reply(text="It is cold."), Reply(fail=500)]
     with FakeLetta(model=lambda _: replies.pop(0)) as fake, LettaClient(base_url=fake.base_url) as letta_client:
         agent_id = letta_client.agents.create(name="failing").id
