@@ -22,6 +22,7 @@ import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -92,8 +93,8 @@ def conversation_id(backend: Backend, agent_id: str) -> str:
 
 
 @contextmanager
-def fresh_agent(backend: Backend) -> Generator[str, None, None]:
-    """Create an agent on a backend and delete it afterwards."""
+def fresh_agent(backend: Backend, **other: Any) -> Generator[str, None, None]:
+    """Create an agent on a backend, with other fields than the usual ones if need be, and delete it afterwards."""
     with httpx.Client(base_url=backend.base_url, timeout=TIMEOUT) as http:
         fields = {
             "name": f"agent-{uuid4().hex}",
@@ -101,6 +102,7 @@ def fresh_agent(backend: Backend) -> Generator[str, None, None]:
             "model": backend.handle,
             "memory_blocks": [{"label": "human", "value": "They like brevity."}],
             "include_base_tools": False,
+            **other,
         }
         created = http.post("/v1/agents/", json=fields).raise_for_status().json()
         yield str(created["id"])

@@ -30,12 +30,14 @@ def blocks() -> Iterator[tuple[str, str]]:
 
 
 def play_model(messages: Sequence[dict[str, Any]]) -> Reply:
-    """Add with the tool where that is asked for, know what was said before, else say what was asked."""
+    """Call the tool of a block where that is asked for, know what was said before, else say what was asked."""
     asked = [str(message["content"]) for message in messages if message["role"] == "user"]
     if messages[-1]["role"] == "tool":
         return Reply(text=f"It is {json.loads(messages[-1]['content'])['message']}.")
     if asked[-1] == "What is 19 + 23?":
         return Reply(calls=(Call(name="add", arguments='{"a": 19, "b": 23}'),))
+    if asked[-1] == "Ann is 34.":
+        return Reply(calls=(Call(name="Person", arguments='{"name": "Ann", "age": 34}'),))
     if asked[-1] in ("What is my name?", "Which parcel is mine?"):
         return Reply(text=f"You said before: {' '.join(asked[:-1])}")
     return reply_to(messages)
@@ -46,6 +48,7 @@ PRINTED = {
     "A chat model 1": r"You said: Hello, I am Ann\.\nYou said: Tell me about Norway\.",
     "A chat model 2": r"You said before: Hello, I am Ann\.",
     "A tool loop 1": r"It is 42\.",
+    "An answer in a form 1": r"name='Ann' age=34",
     "Edited, sent again, two ways from one answer 1": r"True\nFalse",
     "A conversation that the server holds 1": r"You said before: My parcel is A-17\.",
     "Without a framework 1": r"You said: Hello\['system_message', 'user_message', 'assistant_message'\]",

@@ -2,52 +2,44 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import aclosing, closing
-from typing import Any
+from typing import Any, get_args
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, BaseRunManager, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
-from langchain_core.language_models.base import LangSmithParams
-from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
-from langchain_core.utils import from_env, secret_from_env
-from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
-from typing_extensions import Self, override
+from pydantic import BaseModel
+from typing_extensions import override
 
-from langchain_letta.clients import Clients, Connection
+from langchain_letta.description import DescribedModel
+from langchain_letta.errors import both_trees
 from langchain_letta.events import Chunks, message_from
 from langchain_letta.messages import from_langchain
+from langchain_letta.outputs import Method, Schema, parser_of_call, parser_of_text, structured
+from langchain_letta.structured import StructuredAnswer, atold_whole, told_whole
 from langchain_letta.threads import thread_of
-from langchain_letta.tools import client_tools_from_openai, must_call, openai_tools_from_langchain
+from langchain_letta.tools import must_call, openai_tools_from_langchain
 from letta_adapters.carriers import adeliver, deliver
-from letta_adapters.client import AsyncLettaClient, LettaClient
-from letta_adapters.client.endpoints import check_agent_id, check_conversation_id
-from letta_adapters.client.settings import Settings
 from letta_adapters.delivery import delivery
 from letta_adapters.delivery_steps import Delivered, Flow, TurnOptions
 from letta_adapters.events import TurnEvent
 from letta_adapters.locks import Patience
-from letta_adapters.pending import OnPendingApproval
-from letta_adapters.planner import Target
-from letta_adapters.policies import OnDivergence, OnRerun, Policies, SystemPolicy
-from letta_adapters.steps import OnAbandon
-from letta_adapters.transcript import Anchor
-from letta_adapters.wire import ClientSkill, MessageType
+from letta_adapters.transcript import Anchor, Entry
 
 __all__ = ["ChatLetta"]
 
-_LOG = logging.getLogger("langchain_letta")
+ANSWER_TOOL = "answer_tool"
+"""The argument of a call that names the tool whose call is the answer (`with_structured_output`)."""
 
-_FRAMEWORK_KWARGS = frozenset({"tool_choice", "ls_structured_output_format", "stream", "strict", "parallel_tool_calls"})
-"""What LangChain passes on and what an agent server has no place for."""
+_KNOWN_KWARGS = frozenset({"tools", "tool_choice", "ls_structured_output_format", "stream", "model", ANSWER_TOOL})
+"""The arguments of a call that are no fields, and what LangChain passes on for its own traces."""
 
 
-class ChatLetta(BaseChatModel):
+class ChatLetta(DescribedModel):
     """A Letta agent as a LangChain chat model.
 
     LangChain passes the whole transcript on every call; Letta remembers it. `ChatLetta` sends what is new, once.
@@ -60,13 +52,17 @@ class ChatLetta(BaseChatModel):
     * **pinned** (`conversation_id="conv-…"`, or `"default"` with `agent_id`): the server's conversation is the truth,
       and what follows the last answer in the transcript is sent.
 
-    `stop` is accepted and ignored: when an answer ends is the agent's matter. Letta has no `tool_choice`: a framework
-    that forces a call and asks again gets the agent asked once for it by name, then a `NothingToSend`.
+    Every field can be given with a call, and LangChain's `model` stands for `override_model`; `cache`, `rate_limiter`,
+    `disable_streaming` and `streaming` (with a call: `stream=True`) are LangChain's own. `stop`, `temperature`,
+    `max_tokens` and arguments that are not known are ignored, which is logged once: they are settings of the agent.
+    Letta has no `tool_choice`: a framework that forces a call and asks again gets the agent asked once for it by name,
+    then a `NothingToSend`.
 
     Raises:
         ValueError: At construction, when neither an agent nor a conversation is given or an id is malformed; on a
             call, when there is nothing to send or a content part is not one that Letta takes.
-        LettaError: On a call; the tree is in `letta_adapters.errors`.
+        LettaError: On a call; the tree is in `letta_adapters.errors`. Each is one of LangChain's `ModelError` as well,
+            and says by `is_retryable` whether asking again is safe (`langchain_letta.errors`).
 
     Example:
         ```python
@@ -77,124 +73,6 @@ class ChatLetta(BaseChatModel):
         ```
     """
 
-    model_config = ConfigDict(
-        arbitrary_types_allowed=True, populate_by_name=True, extra="forbid", use_attribute_docstrings=True
-    )
-
-    agent_id: str | None = Field(default_factory=from_env("LETTA_AGENT_ID", default=None))
-    """The agent; needed in followed mode and for `conversation_id="default"`. Else `LETTA_AGENT_ID`."""
-
-    conversation_id: str | None = None
-    """The conversation in pinned mode."""
-
-    base_url: str | None = Field(default_factory=from_env("LETTA_BASE_URL", default=None))
-    """The server; else `LETTA_BASE_URL`, else Letta Cloud."""
-
-    api_key: SecretStr | None = Field(default_factory=secret_from_env("LETTA_API_KEY", default=None))
-    """The bearer key; else `LETTA_API_KEY`. A self-hosted server may need none. A pickle leaves it out."""
-
-    timeout: float = Field(default=90.0, gt=0)
-    """Seconds without any byte after which a connection counts as lost; the server's pings are bytes."""
-
-    max_retries: int = Field(default=5, ge=0)
-    """Failures in a row after which a turn is given up. Trying again never sends a turn twice."""
-
-    busy_timeout: float = Field(default=60.0, ge=0)
-    """Seconds to wait for another turn of the same conversation."""
-
-    background: bool | None = None
-    """Stream in the background: `None` tries and falls back; `False` never does, and a lost turn cannot be resumed."""
-
-    system_messages: SystemPolicy = "once"
-    """What becomes of system messages.
-
-    `once`: sent when new or changed; `override`: sent as `override_system` every time, which hides the agent's memory
-    blocks; `ignore`: left out.
-    """
-
-    on_rerun: OnRerun = "attach"
-    """What becomes of a transcript that was answered before: regenerated, or sent again by an old checkpoint.
-
-    `attach`: its answer is given again, and nothing runs twice; `fork`: a fork of the conversation answers anew, every
-    time (followed mode only). Messages are told by their ids; without ids every call is a new one.
-    """
-
-    on_divergence: OnDivergence | None = None
-    """What becomes of a transcript that its conversation does not agree with: edited, rewound, a second branch.
-
-    `fork`: it goes on in a new conversation (followed mode, and the default there); `append`: in the same one, after
-    what is there (the default in pinned mode); `error`: it raises `Divergence`.
-    """
-
-    ephemeral: bool = False
-    """Delete the conversation when the turn has ended and waits for no tool: for one-shot chains in followed mode."""
-
-    anchor_key: SecretStr | None = Field(default_factory=secret_from_env("LETTA_ANCHOR_KEY", default=None))
-    """Signs the anchors of answers, and makes those without its signature count as none; else `LETTA_ANCHOR_KEY`.
-
-    For transcripts that come back from where people can change them: an anchor says which conversation to go on with.
-    """
-
-    on_pending_approval: OnPendingApproval = "deny"
-    """What becomes of tool calls that the conversation waits for and the transcript does not know of.
-
-    `deny`: calls to tools that are bound now are denied together with the new message, since nobody will answer them;
-    `deny_all`: so is every other call to a client tool; `error`: none is. Whatever is not denied raises
-    `PendingApprovalError`, which names it. A call of a server tool that waits for a person is never denied here.
-    """
-
-    on_abandon: OnAbandon = "finish"
-    """What becomes of a turn whose caller breaks out of the stream or is cancelled.
-
-    `finish`: it goes on at the server; `cancel`: it is cancelled there. The connection is closed at once either way.
-    """
-
-    max_steps: int | None = None
-    """Steps of the agent at most; the server's default is 50."""
-
-    override_model: str | None = None
-    """The handle of another model than the agent's own."""
-
-    override_system: str | None = None
-    """Another system prompt than the agent's own; it hides the memory blocks."""
-
-    include_return_message_types: tuple[MessageType, ...] | None = None
-    """Messages of these types only; without `approval_request_message` tool calls go unseen."""
-
-    client_skills: tuple[ClientSkill, ...] = ()
-    """Skills of the caller's environment, shown to the agent."""
-
-    http_client: Any = Field(default=None, exclude=True, repr=False)
-    """An `httpx.Client` of your own."""
-
-    http_async_client: Any = Field(default=None, exclude=True, repr=False)
-    """An `httpx.AsyncClient` of your own."""
-
-    cache: Any = False
-    """Off: a stateful model must not be answered from a cache."""
-
-    _clients: Clients = PrivateAttr(default_factory=Clients)
-
-    @model_validator(mode="after")
-    def _check_target(self) -> Self:
-        self._policies().check(pinned=self._target().pinned)
-        if self._signing_key == "":
-            raise ValueError("`anchor_key` is empty: it would sign nothing. Leave it out, or pass a secret.")
-        Settings.resolve(self.base_url, self.api_key)
-        return self
-
-    @override
-    def __getstate__(self) -> dict[Any, Any]:
-        # A pickle is written to disks and caches. Whoever reads it has the key in the environment or passes it again.
-        state = super().__getstate__()
-        return {**state, "__dict__": {**state["__dict__"], "api_key": None, "anchor_key": None}}
-
-    @override
-    def __setstate__(self, state: dict[Any, Any]) -> None:
-        super().__setstate__(state)
-        self.api_key = secret_from_env("LETTA_API_KEY", default=None)()
-        self.anchor_key = secret_from_env("LETTA_ANCHOR_KEY", default=None)()
-
     @override
     def _generate(
         self,
@@ -204,7 +82,7 @@ class ChatLetta(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         model = self._with(kwargs)
-        with closing(deliver(model.client, model._flow(messages, kwargs, run_manager))) as events:
+        with closing(model._events(messages, stop, run_manager, kwargs)) as events:
             for event in events:
                 if isinstance(event, Delivered):
                     return model._result(event)
@@ -219,7 +97,7 @@ class ChatLetta(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         model = self._with(kwargs)
-        async with aclosing(adeliver(model.async_client, model._flow(messages, kwargs, run_manager))) as events:
+        async with aclosing(model._aevents(messages, stop, run_manager, kwargs)) as events:
             async for event in events:
                 if isinstance(event, Delivered):
                     return model._result(event)
@@ -235,7 +113,7 @@ class ChatLetta(BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         model = self._with(kwargs)
         chunks = Chunks(model._begun)
-        with closing(deliver(model.client, model._flow(messages, kwargs, run_manager))) as events:
+        with closing(model._events(messages, stop, run_manager, kwargs)) as events:
             for event in events:
                 if chunk := model._chunk(chunks, event):
                     yield chunk
@@ -250,7 +128,7 @@ class ChatLetta(BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         model = self._with(kwargs)
         chunks = Chunks(model._begun)
-        async with aclosing(adeliver(model.async_client, model._flow(messages, kwargs, run_manager))) as events:
+        async with aclosing(model._aevents(messages, stop, run_manager, kwargs)) as events:
             async for event in events:
                 if chunk := model._chunk(chunks, event):
                     yield chunk
@@ -261,142 +139,156 @@ class ChatLetta(BaseChatModel):
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
         *,
         tool_choice: str | dict[str, Any] | bool | None = None,
+        strict: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """Offer tools to the agent; LangChain runs them.
 
         Args:
             tools: Tools, functions, pydantic classes, OpenAI's dicts.
-            tool_choice: Accepted and ignored: Letta has no way to force a call.
+            tool_choice: Letta has no way to force a call. A framework that names one here and asks again after an
+                answer in words gets the agent asked for it by name, once.
+            strict: Whether the schemas forbid arguments that they do not name; the agent is told so, not held to it.
             kwargs: Passed on with every call.
 
         Raises:
-            ValueError: A name is refused by the API, or two tools have the same one.
+            ValueError: A name is refused by the API, two tools have the same one, or a `response_format` is asked for.
         """
+        _check_no_response_format(kwargs)
         if not tools:
             return self.bind(**kwargs)
-        return self.bind(tools=openai_tools_from_langchain(tools), tool_choice=tool_choice, **kwargs)
-
-    @property
-    def client(self) -> LettaClient:
-        """The client that this model uses for blocking calls."""
-        return self._clients.blocking(self._connection())
-
-    @property
-    def async_client(self) -> AsyncLettaClient:
-        """The client that this model uses for asynchronous calls."""
-        return self._clients.asynchronous(self._connection())
-
-    @property
-    @override
-    def _llm_type(self) -> str:
-        return "letta-chat"
-
-    @property
-    @override
-    def _identifying_params(self) -> dict[str, Any]:
-        return {
-            "agent_id": self.agent_id,
-            "conversation_id": self.conversation_id,
-            "base_url": self.client.base_url,
-            "override_model": self.override_model,
-        }
+        return self.bind(tools=openai_tools_from_langchain(tools, strict=strict), tool_choice=tool_choice, **kwargs)
 
     @override
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        params = super()._get_ls_params(stop=stop, **kwargs)
-        params["ls_provider"] = "letta"
-        params["ls_model_name"] = self._with(kwargs)._model_name
-        return params
+    def with_structured_output(
+        self,
+        schema: Schema | None = None,
+        *,
+        method: Method = "function_calling",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
+        """Have the agent answer in a form.
 
-    def _with(self, kwargs: dict[str, Any]) -> ChatLetta:
-        """This model with the fields that a call overrides, checked like those of a new one."""
-        fields = type(self).model_fields.keys()
-        overrides = {name: value for name, value in kwargs.items() if name in fields}
-        if not overrides:
-            return self
-        model = type(self)(**{**{name: getattr(self, name) for name in fields}, **overrides})
-        model._clients = self._clients
-        return model
+        The agent is offered a tool with the schema and calls it; where it answers in words, it is asked for the call
+        by name, once. The call is settled at once, so that the conversation takes the next message. A stream gives
+        the answer whole.
+
+        Args:
+            schema: A pydantic class, a `TypedDict` or a JSON schema with a `title`.
+            method: `function_calling` is that tool, and so is `json_schema`, which is said once: with a request Letta
+                takes no format for a provider to enforce. `json_mode` offers no tool and reads the answer's text as
+                JSON: the question has to ask for it.
+            include_raw: Give `{"raw", "parsed", "parsing_error"}` instead of the parsed answer alone.
+            strict: Whether the schema forbids fields that it does not name; the agent is told so, not held to it.
+            kwargs: None are taken.
+
+        Raises:
+            ValueError: The method is none of these, there is no schema, or an argument is not known.
+            OutputParserException: On a call, when the agent did not answer in that form.
+
+        Example:
+            ```python
+            from pydantic import BaseModel
+            from langchain_letta import ChatLetta
+
+            class Person(BaseModel):
+                name: str
+                age: int
+
+            model = ChatLetta(agent_id="agent-…", base_url="http://localhost:8283")
+            print(model.with_structured_output(Person).invoke("Ann is 34."))
+            ```
+        """
+        if kwargs:
+            raise ValueError(f"`with_structured_output` does not take {', '.join(map(repr, kwargs))}.")
+        if method not in get_args(Method):
+            raise ValueError(f"`method` is one of {', '.join(map(repr, get_args(Method)))}, not {method!r}.")
+        told = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
+        if method == "json_mode":
+            return structured(
+                self.bind(ls_structured_output_format=told), parser_of_text(schema), include_raw=include_raw
+            )
+        if schema is None:
+            raise ValueError(f"`method={method!r}` needs a schema.")
+        if method == "json_schema":
+            self._say_once("A Letta agent takes no schema for its words: `json_schema` is answered by a tool call.")
+        (tool,) = openai_tools_from_langchain([schema], strict=strict)
+        name = str(tool["function"]["name"])
+        model = self.bind(tools=[tool], tool_choice=name, ls_structured_output_format=told, **{ANSWER_TOOL: name})
+        return structured(model, parser_of_call(schema, name), include_raw=include_raw)
+
+    def _events(
+        self, messages: Sequence[BaseMessage], stop: Any, run_manager: BaseRunManager | None, kwargs: dict[str, Any]
+    ) -> Generator[TurnEvent | Delivered]:
+        """Carry out a call; what a reader of a structured answer sees begins when it is known which turn gives it."""
+        with both_trees(), closing(deliver(self.client, self._flow(messages, stop, run_manager, kwargs))) as events:
+            yield from told_whole(events) if kwargs.get(ANSWER_TOOL) else events
+
+    async def _aevents(
+        self, messages: Sequence[BaseMessage], stop: Any, run_manager: BaseRunManager | None, kwargs: dict[str, Any]
+    ) -> AsyncGenerator[TurnEvent | Delivered]:
+        with both_trees():
+            flow = self._flow(messages, stop, run_manager, kwargs)
+            async with aclosing(adeliver(self.async_client, flow)) as events:
+                async for event in atold_whole(events) if kwargs.get(ANSWER_TOOL) else events:
+                    yield event
 
     def _flow(
-        self, messages: Sequence[BaseMessage], kwargs: dict[str, Any], run_manager: BaseRunManager | None
+        self, messages: Sequence[BaseMessage], stop: Any, run_manager: BaseRunManager | None, kwargs: dict[str, Any]
     ) -> Flow:
-        for name in kwargs.keys() - type(self).model_fields.keys() - _FRAMEWORK_KWARGS - {"tools"}:
-            _LOG.warning("ChatLetta ignores the argument %r.", name)
+        _check_no_response_format(kwargs)
+        self._tell_what_is_ignored(stop, kwargs)
+        thread, patience = thread_of(run_manager), Patience(self.busy_timeout)
         options = self._options(kwargs.get("tools") or ())
-        return delivery(
-            from_langchain(messages),
-            self._target(),
-            server=self.client.base_url,
-            policies=self._policies(),
-            options=options,
-            must_call=must_call(kwargs.get("tool_choice"), options.client_tools),
-            thread=thread_of(run_manager),
-            patience=Patience(self.busy_timeout),
-            anchor_key=self._signing_key,
-        )
 
-    def _policies(self) -> Policies:
-        return Policies(**{name: getattr(self, name) for name in _POLICIES})
+        def ask(transcript: Sequence[Entry], options: TurnOptions, must_call: Sequence[str]) -> Flow:
+            return delivery(
+                transcript,
+                self._target(),
+                server=self.client.base_url,
+                policies=self._policies(),
+                options=options,
+                must_call=must_call,
+                thread=thread,
+                patience=patience,
+                anchor_key=self._signing_key,
+            )
 
-    @property
-    def _signing_key(self) -> str | None:
-        return self.anchor_key.get_secret_value() if self.anchor_key is not None else None
+        transcript = from_langchain(messages)
+        if tool := kwargs.get(ANSWER_TOOL):
+            answer = StructuredAnswer(ask=ask, options=options, tool=tool, signing_key=self._signing_key)
+            return answer.flow(transcript)
+        return ask(transcript, options, must_call(kwargs.get("tool_choice"), options.client_tools))
+
+    def _tell_what_is_ignored(self, stop: Any, kwargs: dict[str, Any]) -> None:
+        given = {"stop": stop or self.stop, "temperature": self.temperature, "max_tokens": self.max_tokens}
+        for name in (name for name, value in given.items() if value not in (None, [])):
+            self._say_once(f"ChatLetta ignores {name!r}: how the agent's model answers is a setting of the agent.")
+        for name in sorted(kwargs.keys() - type(self).model_fields.keys() - _KNOWN_KWARGS):
+            self._say_once(f"ChatLetta ignores the argument {name!r}.")
 
     def _begun(self, conversation_id: str, run_id: str | None) -> Anchor:
         """The anchor of an answer that has only begun."""
         anchor = Anchor(agent_id=self.agent_id, conversation_id=conversation_id, run_id=run_id)
         return anchor.signed(self._signing_key) if self._signing_key else anchor
 
-    def _connection(self) -> Connection:
-        return Connection(**{name: getattr(self, name) for name in _CONNECTION})
-
-    def _target(self) -> Target:
-        if self.agent_id is None and self.conversation_id is None:
-            raise ValueError(
-                "Pass `agent_id` (or set LETTA_AGENT_ID) to start conversations with an agent, "
-                "or `conversation_id` to go on with one."
-            )
-        if self.agent_id is not None:
-            check_agent_id(self.agent_id)
-        if self.conversation_id is not None:
-            check_conversation_id(self.conversation_id, self.agent_id)
-        return Target(agent_id=self.agent_id, conversation_id=self.conversation_id)
-
-    def _options(self, tools: Sequence[dict[str, Any]]) -> TurnOptions:
-        return TurnOptions(
-            client_tools=client_tools_from_openai(tools), **{name: getattr(self, name) for name in _OPTIONS}
-        )
-
-    @property
-    def _model_name(self) -> str:
-        """The name to report: the agent's, since which model it uses is its own matter."""
-        return self.override_model or f"letta/{self.agent_id or self.conversation_id}"
-
     def _result(self, delivered: Delivered) -> ChatResult:
-        message = message_from(delivered, self._begun, model_name=self._model_name)
+        message = message_from(delivered, self._begun, model_name=self._reported_name)
         return ChatResult(generations=[ChatGeneration(message=message)])
 
     def _chunk(self, chunks: Chunks, event: TurnEvent | Delivered) -> ChatGenerationChunk | None:
         if isinstance(event, Delivered):
-            return ChatGenerationChunk(message=chunks.last(event, model_name=self._model_name))
+            return ChatGenerationChunk(message=chunks.last(event, model_name=self._reported_name))
         message = chunks.from_event(event)
         return ChatGenerationChunk(message=message) if message is not None else None
 
 
-_CONNECTION = ("base_url", "api_key", "timeout", "max_retries", "busy_timeout", "http_client", "http_async_client")
-"""Fields of the model that say how the server is called."""
-
-_POLICIES = ("system_messages", "on_rerun", "on_divergence", "on_pending_approval", "on_abandon", "ephemeral")
-"""Fields of the model that say what becomes of what."""
-
-_OPTIONS = (
-    "client_skills",
-    "max_steps",
-    "override_model",
-    "override_system",
-    "include_return_message_types",
-    "background",
-)
-"""Fields of the model that go to the API as they are."""
+def _check_no_response_format(kwargs: dict[str, Any]) -> None:
+    """Refuse what would be dropped in silence: LangChain would look for JSON in words that nobody asked it of."""
+    if kwargs.get("response_format") is not None:
+        raise ValueError(
+            "A Letta agent takes no `response_format` with a request. Use `with_structured_output`, or with "
+            "`create_agent` the schema itself or `ToolStrategy(schema)` instead of `ProviderStrategy(schema)`."
+        )

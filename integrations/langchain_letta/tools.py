@@ -16,17 +16,27 @@ __all__ = ["client_tools_from_openai", "must_call", "openai_tools_from_langchain
 LangChainTool = dict[str, Any] | type | Callable[..., Any] | BaseTool
 
 
-def openai_tools_from_langchain(tools: Sequence[LangChainTool]) -> list[dict[str, Any]]:
+def openai_tools_from_langchain(tools: Sequence[LangChainTool], *, strict: bool | None = None) -> list[dict[str, Any]]:
     """Convert tools to OpenAI's dicts, the form that LangChain's own machinery passes on and traces.
+
+    A tool that is given twice is offered once.
+
+    Args:
+        tools: The tools.
+        strict: Whether the schemas are to forbid arguments that they do not name.
 
     Raises:
         ValueError: A name is refused by the API, or two tools have the same one.
     """
-    converted = [convert_to_openai_tool(tool) for tool in tools]
-    check_client_tools(
-        (_client_tool(one), f"tool {number} ({type(tool).__name__})")
-        for number, (tool, one) in enumerate(zip(tools, converted, strict=True), start=1)
-    )
+    converted: list[dict[str, Any]] = []
+    checked: list[tuple[ClientTool, str]] = []
+    for number, tool in enumerate(tools, start=1):
+        one = convert_to_openai_tool(tool, strict=strict)
+        if any(_untitled(one) == _untitled(other) for other in converted):
+            continue  # a class and its own JSON schema, say: one tool that was given twice
+        converted.append(one)
+        checked.append((_client_tool(one), f"tool {number} ({type(tool).__name__})"))
+    check_client_tools(checked)
     return converted
 
 
@@ -47,6 +57,16 @@ def must_call(tool_choice: Any, tools: Sequence[ClientTool]) -> tuple[str, ...]:
     return tuple(
         name for name in names if isinstance(wanted, dict) and name == cast("dict[str, Any]", wanted).get("name")
     )
+
+
+def _untitled(schema: Any) -> Any:
+    """A schema without its titles, which say nothing: pydantic writes them, and LangChain leaves them out."""
+    if isinstance(schema, list):
+        return [_untitled(item) for item in cast("list[Any]", schema)]
+    if not isinstance(schema, dict):
+        return schema
+    fields = cast("dict[str, Any]", schema)
+    return {name: _untitled(item) for name, item in fields.items() if name != "title" or not isinstance(item, str)}
 
 
 def _client_tool(tool: dict[str, Any]) -> ClientTool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from letta_adapters.testing.errors import ApiError, no_summary
+from letta_adapters.testing.errors import ApiError, PromptOverflow, no_summary
 from letta_adapters.testing.messages import StoredMessage, new_id, now, plain_text
 from letta_adapters.testing.model import ModelPort
 from letta_adapters.testing.state import Agent, Conversation, Store
@@ -60,6 +60,13 @@ def is_full(agent: Agent, tokens: int) -> bool:
     The scripted model always tells the same few tokens, so this takes an agent with a window of at most 133.
     """
     return tokens > int(agent.context_window * _FULL)
+
+
+def check_prompt(agent: Agent, prompt: StoredMessage) -> None:
+    """Raise `PromptOverflow` where the system prompt alone, at four characters a token, is more than fits."""
+    tokens = sum(len(part.get("text", "")) for part in prompt.content) // 4
+    if tokens >= agent.context_window:
+        raise PromptOverflow(tokens=tokens, window=agent.context_window)
 
 
 async def compacted(

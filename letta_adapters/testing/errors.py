@@ -14,6 +14,7 @@ __all__ = [
     "ApiError",
     "ModelError",
     "PendingApproval",
+    "PromptOverflow",
     "busy",
     "conversation_not_found",
     "agent_not_found",
@@ -143,6 +144,24 @@ class PendingApproval(ApiError):
         """Make the same error as the agent's own endpoint words it."""
         detail = {"code": "PENDING_APPROVAL", "message": self.detail, "pending_request_id": self._request_id}
         return ApiError(409, {"detail": detail}, own=True)
+
+
+class PromptOverflow(ApiError):
+    """A system prompt that is longer than the context window, found out when the context is to be compacted."""
+
+    reason = "context_window_overflow_in_system_prompt"
+    message = (
+        "Compaction failed because the system prompt is too large for this model's context window. Reduce system "
+        "instructions, memory blocks, or tools, or use a model with a larger context window."
+    )
+
+    def __init__(self, *, tokens: int, window: int) -> None:
+        sizes = {"system_prompt_token_estimate": tokens, "context_window": window}
+        text = (
+            f"CONTEXT_WINDOW_EXCEEDED: The system prompt tokens {tokens} exceeds the context window {window}. Please "
+            f"reduce the size of your system prompt, memory blocks, or increase the context window. ({sizes})"
+        )
+        super().__init__(400, {"detail": text}, own=True)
 
 
 def busy(run_id: str | None) -> ApiError:

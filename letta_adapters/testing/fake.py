@@ -18,7 +18,7 @@ from typing_extensions import Self
 from letta_adapters.testing.app import make_app
 from letta_adapters.testing.engine import Engine
 from letta_adapters.testing.gates import Gates
-from letta_adapters.testing.model import Model, ModelPort, ModelRequest
+from letta_adapters.testing.model import EAGER, Model, ModelPort, ModelRequest
 from letta_adapters.testing.script import reply_to
 from letta_adapters.testing.state import Store
 
@@ -58,7 +58,8 @@ class FakeLetta:
             and including that one, as Letta Cloud promises it. Letta 0.16.8 does not look at it. That a message which
             is not in context is a 404 is this double's guess.
         models: the model handles that it knows; the first is the default of an agent.
-        model: what plays the language model, the script of `letta_adapters.testing.script` unless given.
+        model: what plays the language model, the script of `letta_adapters.testing.script` unless given. The handle
+            `vllm/eager` is played by `letta_adapters.testing.eager` in any case.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class FakeLetta:
         redis: bool = True,
         ping_interval: float = 20.0,
         forks_at_message: bool = False,
-        models: Sequence[str] = ("vllm/scripted",),
+        models: Sequence[str] = ("vllm/scripted", EAGER),
         model: Model = reply_to,
     ) -> None:
         """Prepare a server; it runs from `start()`, or inside `with`."""

@@ -35,7 +35,14 @@ def stop_reason(reason: str) -> Frame:
 
 
 def usage_statistics(
-    *, prompt_tokens: int, completion_tokens: int, step_count: int, context_tokens: int | None, details: int | None
+    *,
+    prompt_tokens: int,
+    completion_tokens: int,
+    step_count: int,
+    context_tokens: int | None,
+    cached_tokens: int | None,
+    reasoning_tokens: int | None,
+    details: int | None,
 ) -> Frame:
     """Make the frame with the tokens of all steps of a turn; `details` is what is said where nothing was reported."""
     return {
@@ -45,9 +52,9 @@ def usage_statistics(
         "total_tokens": prompt_tokens + completion_tokens,
         "step_count": step_count,
         "run_ids": None,
-        "cached_input_tokens": details,
+        "cached_input_tokens": details if cached_tokens is None else cached_tokens,
         "cache_write_tokens": details,
-        "reasoning_tokens": details,
+        "reasoning_tokens": details if reasoning_tokens is None else reasoning_tokens,
         "context_tokens": context_tokens,
     }
 

@@ -8,16 +8,21 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+from letta_adapters.testing.eager import eager_reply_to
 from letta_adapters.testing.errors import ModelError, broken_connection, model_failure
 from letta_adapters.testing.frames import DeltaFrames
 from letta_adapters.testing.gates import Gates
 from letta_adapters.testing.messages import ToolCall, new_id
 from letta_adapters.testing.script import COMPLETION_TOKENS, PROMPT_TOKENS, Reply, tokens
 
-__all__ = ["Answer", "BrokenModel", "Model", "ModelPort", "ModelRequest", "Question"]
+__all__ = ["EAGER", "Answer", "BrokenModel", "Model", "ModelPort", "ModelRequest", "Question"]
 
 Model = Callable[[Sequence[dict[str, Any]]], Reply]
 """What plays the language model: OpenAI chat messages in, a reply out."""
+
+
+EAGER = "vllm/eager"
+"""The handle of the scripted model that calls a tool unasked (`letta_adapters.testing.eager`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +43,8 @@ class Answer:
     calls: tuple[ToolCall, ...]
     prompt_tokens: int = PROMPT_TOKENS
     completion_tokens: int = COMPLETION_TOKENS
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
 
 
 class BrokenModel(Exception):
@@ -65,10 +72,11 @@ class ModelPort:
         *,
         run_id: str,
         needs_approval: Callable[[str], bool],
+        handle: str | None = None,
     ) -> Question:
         """Call the model; its answer is read from the question."""
         self.requests.append(ModelRequest(messages=tuple(messages), tools=tuple(tools)))
-        reply = self.function(messages)
+        reply = eager_reply_to(messages, tools) if handle == EAGER else self.function(messages)
         return Question(reply, gates=self._gates, run_id=run_id, needs_approval=needs_approval)
 
 
@@ -95,7 +103,14 @@ class Question:
             parts.append({"type": "reasoning", "reasoning": self._reply.reasoning, "is_native": True})
         if self._reply.text:
             parts.append({"type": "text", "text": self._reply.text})
-        return Answer(message_id=self._message_id, step_id=self._step_id, content=tuple(parts), calls=self._calls)
+        return Answer(
+            message_id=self._message_id,
+            step_id=self._step_id,
+            content=tuple(parts),
+            calls=self._calls,
+            cached_tokens=self._reply.cached_tokens,
+            reasoning_tokens=self._reply.reasoning_tokens,
+        )
 
     async def whole(self) -> Answer:
         """Wait for the whole answer at once."""

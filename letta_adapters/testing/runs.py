@@ -97,9 +97,22 @@ class Usage:
     completion_tokens: int = 0
     step_count: int = 0
     context_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
 
-    def add(self, *, prompt_tokens: int, completion_tokens: int) -> None:
+    def add(
+        self,
+        *,
+        prompt_tokens: int,
+        completion_tokens: int,
+        cached_tokens: int | None = None,
+        reasoning_tokens: int | None = None,
+    ) -> None:
         """Count one call of the model."""
+        if cached_tokens is not None:
+            self.cached_tokens = (self.cached_tokens or 0) + cached_tokens
+        if reasoning_tokens is not None:
+            self.reasoning_tokens = (self.reasoning_tokens or 0) + reasoning_tokens
         self.prompt_tokens += prompt_tokens
         self.completion_tokens += completion_tokens
         self.step_count += 1

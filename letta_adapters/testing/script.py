@@ -27,7 +27,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-__all__ = ["PROMPT_TOKENS", "COMPLETION_TOKENS", "Call", "Hold", "Reply", "reply_to", "tokens"]
+__all__ = [
+    "COMPLETION_TOKENS",
+    "PROMPT_TOKENS",
+    "Call",
+    "ChatMessage",
+    "Hold",
+    "Reply",
+    "directives_in",
+    "reply_to",
+    "text_of",
+    "tokens",
+]
 
 PROMPT_TOKENS = 100
 """Prompt tokens that every scripted reply reports, so that sums over steps can be checked."""
@@ -59,11 +70,13 @@ class Hold:
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """What the model does in one step."""
+    """What the model does in one step; the tokens are those that it reports to have read from a cache and thought."""
 
     reasoning: str = ""
     text: str = ""
     calls: tuple[Call, ...] = ()
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
     hold: Hold | None = None
     fail: int | None = None
     break_after: int | None = None
@@ -77,7 +90,7 @@ def tokens(text: str) -> list[str]:
 def reply_to(messages: Sequence[ChatMessage]) -> Reply:
     """Answer a list of OpenAI chat messages as the last user message directs."""
     last_user = max((i for i, m in enumerate(messages) if m["role"] == "user"), default=-1)
-    asked = _plain(messages[last_user]) if last_user >= 0 else ""
+    asked = text_of(messages[last_user]) if last_user >= 0 else ""
     since = messages[last_user + 1 :]
     round_number = sum(1 for m in since if m["role"] == "assistant" and m.get("tool_calls"))
     rounds = re.split(r"\[\[next\]\]", asked)
@@ -86,7 +99,7 @@ def reply_to(messages: Sequence[ChatMessage]) -> Reply:
 
 
 def _default_text(asked: str, since: Sequence[ChatMessage]) -> str:
-    results = [_plain(m) for m in since if m["role"] == "tool"]
+    results = [text_of(m) for m in since if m["role"] == "tool"]
     if results:
         return "The tools answered: " + " | ".join(results)
     return "You said: " + _DIRECTIVE.sub("", asked).strip()
@@ -100,7 +113,7 @@ def _follow(script: str, messages: Sequence[ChatMessage], *, default: str) -> Re
     if "say" in found:
         text = " ".join(found["say"])
     elif "recall" in found:
-        text = "\n".join(f"{m['role']}: {_DIRECTIVE.sub('', _plain(m)).strip()}" for m in messages[1:])
+        text = "\n".join(f"{m['role']}: {_DIRECTIVE.sub('', text_of(m)).strip()}" for m in messages[1:])
     else:
         text = "" if calls else default
     return Reply(
@@ -123,7 +136,12 @@ def _hold(argument: str) -> Hold:
     return Hold(gate=gate, after=int(after or 0))
 
 
-def _plain(message: ChatMessage) -> str:
+def directives_in(text: str) -> list[str]:
+    """The names of the directives of a text, in order."""
+    return [name for name, _ in _DIRECTIVE.findall(text)]
+
+
+def text_of(message: ChatMessage) -> str:
     """The text of a message, out of content parts and out of the JSON that Letta packs some texts in."""
     content = message.get("content") or ""
     if not isinstance(content, str):

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
-from letta_adapters.testing.compaction import compacted, is_full
-from letta_adapters.testing.errors import ApiError, ModelError
+from letta_adapters.testing.compaction import check_prompt, compacted, is_full
+from letta_adapters.testing.errors import ApiError, ModelError, PromptOverflow
 from letta_adapters.testing.frames import CANCELLED, DONE, error_frame, stop_reason, usage_statistics
 from letta_adapters.testing.gates import GateClosed
 from letta_adapters.testing.messages import (
@@ -104,6 +104,8 @@ class Turn:
             run.finish("error")
         except ModelError as error:
             self._fail("llm_api_error", *error.in_stream, error.detail)
+        except PromptOverflow as error:
+            self._fail(error.reason, error.reason, error.message, error.detail, named=True)
         except ApiError as error:
             self._fail("error", "internal_error", error.detail if error.own else _HIDDEN, error.detail)
         except Exception as error:  # as the server does; here it is a model or a tool of the test that is wrong
@@ -140,14 +142,16 @@ class Turn:
             completion_tokens=usage.completion_tokens,
             step_count=usage.step_count,
             context_tokens=usage.context_tokens,
+            cached_tokens=usage.cached_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
             details=0 if usage.step_count and not self._streams_tokens else None,
         )
 
-    def _fail(self, reason: str, error_type: str, message: str, detail: str) -> None:
+    def _fail(self, reason: str, error_type: str, message: str, detail: str, *, named: bool = False) -> None:
         """End the stream with an error; once something was sent, the server says less and forgets the end mark."""
         run = self._run
         run.send(stop_reason(reason))
-        if self._sent_any:
+        if self._sent_any and not named:
             error_type, message = "internal_error", "An error occurred during agent execution."
         frame = error_frame(run_id=run.id, error_type=error_type, message=message, detail=detail)
         ends_here = run.background or self._sent_any
@@ -196,6 +200,7 @@ class Turn:
         await self._send_rows(step.new if whole else [m for m in step.new if m.role == "tool"])
         tokens = answer.prompt_tokens + answer.completion_tokens
         if is_full(self._agent, tokens):
+            check_prompt(self._agent, self._context[0])
             await self._compact(step, tokens)
         return step.stop
 
@@ -226,7 +231,8 @@ class Turn:
         cap = self._agent.tool_result_cap
         chat = chat_messages(messages, override_system=self._request.override_system, cap=cap)
         tools = function_tools(self._agent, self._client_tools)
-        asked = self._model.ask(chat, tools, run_id=self._run.id, needs_approval=self._needs_approval)
+        handle = self._request.override_model or self._conversation.model or self._agent.model
+        asked = self._model.ask(chat, tools, run_id=self._run.id, needs_approval=self._needs_approval, handle=handle)
         try:
             if not self._streams_tokens:
                 answer = await asked.whole()
@@ -239,7 +245,12 @@ class Turn:
                 await self._send(stop_reason("error"))
             raise error.cause from error
         self._run.step_ids.append(answer.step_id)
-        self._run.usage.add(prompt_tokens=answer.prompt_tokens, completion_tokens=answer.completion_tokens)
+        self._run.usage.add(
+            prompt_tokens=answer.prompt_tokens,
+            completion_tokens=answer.completion_tokens,
+            cached_tokens=answer.cached_tokens,
+            reasoning_tokens=answer.reasoning_tokens,
+        )
         return answer
 
     def _needs_approval(self, name: str) -> bool:

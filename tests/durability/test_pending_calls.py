@@ -103,7 +103,7 @@ async def test_a_pending_call_is_denied_in_the_same_request_as_the_new_message(
     call = CALL if case == "a tool of ours" else THEIR_CALL
     wire.post(conversation_id, user(call), client_tools=[*CLIENT_TOOLS, THEIRS])
     policy: dict[str, Any] = {} if case == "a tool of ours" else {"on_pending_approval": "deny_all"}
-    known = {"agent_id": agent_id} if "known" in case else {}
+    known: dict[str, Any] = {"agent_id": agent_id} if "known" in case else {}
     model = pinned.bind_tools(TOOLS, **policy, **known)
     assert (await ask(model, [human(NEVER_MIND)])).text == "never mind"
     assert [kind for kind, _ in reader.story(conversation_id)] == ["user", "calls", "results", "user", "assistant"]

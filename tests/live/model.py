@@ -1,6 +1,7 @@
 """A scripted language model behind an OpenAI-compatible API, for a real Letta server to call.
 
-What it answers is decided by `letta_adapters.testing.script`. Besides the model's API it has controls for tests:
+It serves two models: what `scripted` answers is decided by `letta_adapters.testing.script`, what `eager` answers by
+`letta_adapters.testing.eager`. Besides the models' API it has controls for tests:
 
 - `POST /gates/{name}` opens a gate (also before anybody waits at it; opening twice changes nothing),
 - `GET /gates/{name}` answers `{"waiting": n, "open": bool}`; with `?wait=1` only when somebody waits there, the gate
@@ -26,9 +27,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from letta_adapters.testing.eager import eager_reply_to
 from letta_adapters.testing.script import COMPLETION_TOKENS, PROMPT_TOKENS, Call, Reply, reply_to, tokens
 
 MODEL = "scripted"
+EAGER_MODEL = "eager"
 CONTEXT_WINDOW = 128_000
 HOLD_LIMIT = 60.0
 POLL_LIMIT = 30.0
@@ -106,8 +109,8 @@ class ScriptedModel:
         return self._gates.setdefault(name, Gate())
 
     async def _models(self, request: Request) -> Response:
-        model = {"id": MODEL, "object": "model", "owned_by": MODEL, "max_model_len": CONTEXT_WINDOW}
-        return JSONResponse({"object": "list", "data": [model]})
+        fields = {"object": "model", "owned_by": MODEL, "max_model_len": CONTEXT_WINDOW}
+        return JSONResponse({"object": "list", "data": [{"id": name, **fields} for name in (MODEL, EAGER_MODEL)]})
 
     async def _open_gate(self, request: Request) -> Response:
         self._gate(request.path_params["name"]).open()
@@ -126,7 +129,7 @@ class ScriptedModel:
     async def _complete(self, request: Request) -> Response:
         body: Json = await request.json()
         self._requests.append(body)
-        reply = reply_to(body["messages"])
+        reply = _reply_of(body)
         if reply.fail is not None:
             await self._hold(reply, request)
             return _failure(reply.fail)
@@ -158,8 +161,14 @@ class ScriptedModel:
                 yield _frame({**head, "choices": [_choice(pieces[position])]})
         yield _frame({**head, "choices": [_choice({}, finish_reason=_finish_reason(reply))]})
         if with_usage:
-            yield _frame({**head, "choices": [], "usage": USAGE})
+            yield _frame({**head, "choices": [], "usage": _usage(reply)})
         yield "data: [DONE]\n\n"
+
+
+def _reply_of(request: Json) -> Reply:
+    if request.get("model") == EAGER_MODEL:
+        return eager_reply_to(request["messages"], request.get("tools") or ())
+    return reply_to(request["messages"])
 
 
 async def _broken(start: bytes) -> AsyncIterator[bytes]:
@@ -200,8 +209,17 @@ def _completion(reply: Reply) -> Json:
         "created": int(time.time()),
         "model": MODEL,
         "choices": [{"index": 0, "message": message, "finish_reason": _finish_reason(reply)}],
-        "usage": USAGE,
+        "usage": _usage(reply),
     }
+
+
+def _usage(reply: Reply) -> Json:
+    usage: Json = dict(USAGE)
+    if reply.cached_tokens is not None:
+        usage["prompt_tokens_details"] = {"cached_tokens": reply.cached_tokens}
+    if reply.reasoning_tokens is not None:
+        usage["completion_tokens_details"] = {"reasoning_tokens": reply.reasoning_tokens}
+    return usage
 
 
 def _choice(delta: Json, *, finish_reason: str | None = None) -> Json:

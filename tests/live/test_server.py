@@ -18,7 +18,7 @@ import pytest
 import uvicorn
 
 from letta_adapters.testing.script import COMPLETION_TOKENS, PROMPT_TOKENS
-from tests.live.model import MODEL, ScriptedModel
+from tests.live.model import EAGER_MODEL, MODEL, ScriptedModel
 from tests.live.processes import end_groups, living, ours, plain_environment, spawn
 
 Json = dict[str, Any]
@@ -58,10 +58,26 @@ def deltas_of(frames: list[Json]) -> list[Json]:
     return [choice["delta"] for frame in frames for choice in frame["choices"]]
 
 
-def test_the_model_says_how_long_its_context_is(model: httpx.Client) -> None:
-    (entry,) = model.get("/v1/models").json()["data"]
-    assert entry["id"] == MODEL
-    assert entry["max_model_len"] > 0
+def test_both_models_say_how_long_their_context_is(model: httpx.Client) -> None:
+    entries = model.get("/v1/models").json()["data"]
+    assert [entry["id"] for entry in entries] == [MODEL, EAGER_MODEL]
+    assert all(entry["max_model_len"] > 0 for entry in entries)
+
+
+def test_the_eager_model_calls_what_it_is_offered(model: httpx.Client) -> None:
+    offered = {
+        "type": "function",
+        "function": {"name": "add", "parameters": {"properties": {"a": {"type": "integer"}}}},
+    }
+    body = {**chat("What is 3 + 4?"), "tools": [offered]}
+    calls = [
+        model.post("/v1/chat/completions", json={**body, "model": name})
+        .json()["choices"][0]["message"]
+        .get("tool_calls")
+        for name in (MODEL, EAGER_MODEL)
+    ]
+    assert calls[0] is None
+    assert [call["function"] for call in calls[1]] == [{"name": "add", "arguments": '{"a": 3}'}]
 
 
 def test_a_reply_is_streamed_token_by_token_reasoning_first(model: httpx.Client) -> None:
