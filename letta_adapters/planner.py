@@ -246,7 +246,7 @@ class _Draft:
         system = system_text(here, self.policies.system_messages)
         keep_system = self.policies.system_messages == "once"
         items = [
-            *answers(tail, pending, reasons),
+            *answers(tail, pending, reasons, here.answered),
             *system.news(here, held.system_texts if held else None, reasons),
             *said(here.inserted, None, (), too_late=(), keep_system=keep_system, more_follows=bool(tail)),
             *said(

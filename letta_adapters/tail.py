@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Literal
 
 from typing_extensions import assert_never
 
 from letta_adapters.anchoring import Tail
 from letta_adapters.identity import Item
-from letta_adapters.transcript import AssistantEntry, Content, Entry, HumanEntry, SystemEntry, ToolEntry, sendable
+from letta_adapters.transcript import (
+    AssistantEntry,
+    Call,
+    Content,
+    Entry,
+    HumanEntry,
+    ServerCall,
+    SystemEntry,
+    ToolEntry,
+    sendable,
+)
 from letta_adapters.wire import (
     Approval,
     ApprovalCreate,
@@ -33,17 +43,34 @@ _UNANSWERED = "The application gave no result for this call."
 # Rule 2: tool results.
 
 
-def answers(tail: Tail, pending: Sequence[str], reasons: list[str]) -> list[Item]:
-    """One message that answers every pending call: with its result, or with a denial."""
-    if not pending:
-        return []
+def answers(tail: Tail, pending: Sequence[str], reasons: list[str], answered: Entry | None = None) -> list[Item]:
+    """One message that answers every pending call: with its result, a person's decision, or a denial.
+
+    A call that the server runs itself is a person's to decide on. Nobody else denies it: without a decision it is left
+    out, and the server refuses what is sent.
+
+    Args:
+        tail: What is new.
+        pending: Ids of the calls.
+        reasons: Takes what was decided.
+        answered: The answer before it, which made the calls.
+
+    Raises:
+        ValueError: A decision lets the server run a tool that is the program's own.
+    """
     results = {
         entry.tool_call_id: (position, entry)
         for position, entry in tail
         if isinstance(entry, ToolEntry) and entry.tool_call_id in pending
     }
+    undecided = {call.call.tool_call_id for call in _server_calls(answered) if call.waits} - results.keys()
+    pending = [call_id for call_id in pending if call_id not in undecided]
+    if not pending:
+        return []
+    for _, entry in results.values():
+        _check_is_the_servers(entry, answered)
     approvals: list[Approval] = [
-        result_of(results[call_id][1])
+        _answer_of(results[call_id][1])
         if call_id in results
         else ApprovalReturn(tool_call_id=call_id, approve=False, reason=_UNANSWERED)
         for call_id in pending
@@ -59,6 +86,28 @@ def answers(tail: Tail, pending: Sequence[str], reasons: list[str]) -> list[Item
             framework_id=",".join(ids) if any(ids) else None,
         )
     ]
+
+
+def _answer_of(entry: ToolEntry) -> Approval:
+    if entry.approve is None:
+        return result_of(entry)
+    reason = entry.content if isinstance(entry.content, str) else ""
+    return ApprovalReturn(tool_call_id=entry.tool_call_id, approve=entry.approve, reason=sendable(reason) or None)
+
+
+def _check_is_the_servers(entry: ToolEntry, answered: Entry | None) -> None:
+    """A server has no tool to run where a program's own is approved, and tells the agent so (measured)."""
+    calls = answered.calls if isinstance(answered, AssistantEntry) else ()
+    for call in calls:
+        if entry.approve and call.tool_call_id == entry.tool_call_id:
+            raise ValueError(
+                f"The call {call.tool_call_id} is one of the tool {call.name!r}, which this program runs: pass its "
+                "result instead of an approval."
+            )
+
+
+def _server_calls(entry: Entry | None) -> Sequence[ServerCall]:
+    return entry.server_calls if isinstance(entry, AssistantEntry) else ()
 
 
 def result_of(entry: ToolEntry) -> ToolReturn:
@@ -172,24 +221,42 @@ def _human(position: int, entry: HumanEntry) -> Item:
 
 
 def _foreign_turn(position: int, entry: AssistantEntry, *, ends_tail: bool) -> list[Item]:
-    """Another model's turn: its words as the assistant's, its calls as text.
+    """Another model's turn: its words as the assistant's, its calls as text, and so what its server ran meanwhile.
 
     A turn that ends the request must be the user's, or the agent would answer to its own words.
     """
     items: list[Item] = []
     author = entry.name or "assistant"
+    if entry.server_calls:
+        runs = "\n".join(line for run in entry.server_calls for line in _run_told(run, author))
+        items.append(item("user", runs, position, entry.id))
     if entry.text and ends_tail and not entry.calls:
         items.append(item("user", f"[{author} said: {entry.text}]", position, entry.id))
     elif entry.text:
         items.append(item("assistant", entry.text, position, entry.id, entry.name))
     if entry.calls:
-        calls = ", ".join(f"{call.name}({call.arguments})" for call in entry.calls)
+        calls = ", ".join(map(_told, entry.calls))
         items.append(item("user", f"[{author} called the tools: {calls}]", position, entry.id))
     return items
 
 
+def _told(call: Call) -> str:
+    return f"{call.name}({call.arguments})"
+
+
+def _run_told(run: ServerCall, author: str) -> Iterator[str]:
+    """What a model's own server ran, in words; the call itself may stand in an earlier message."""
+    if run.call.name:
+        yield f"[{author} called the tools: {_told(run.call)}]"
+    if run.result is not None:
+        name = run.call.name or f"of call {run.call.tool_call_id}"
+        yield f"[The tool {name} {'failed with' if run.status == 'error' else 'answered'}: {run.result}]"
+
+
 def _foreign_result(position: int, entry: ToolEntry, name: str | None) -> Item:
     verb = "failed with" if entry.status == "error" else "answered"
+    if entry.approve is not None:
+        verb = "may run" if entry.approve else "may not run"
     head = f"[The tool {entry.name or name or 'of call ' + entry.tool_call_id} {verb}: "
     if isinstance(entry.content, str):
         return item("user", f"{head}{entry.content}]", position, entry.id)

@@ -27,6 +27,7 @@ __all__ = [
     "Entry",
     "HumanEntry",
     "PendingRef",
+    "ServerCall",
     "SystemEntry",
     "ToolEntry",
     "Transcript",
@@ -175,6 +176,23 @@ class Call:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ServerCall:
+    """A call that a model's own server runs, and what came of it as far as it is known.
+
+    Args:
+        call: The call.
+        result: What the tool gave back.
+        status: Whether it was a result.
+        waits: Whether it waits for a person's decision.
+    """
+
+    call: Call
+    result: str | None = None
+    status: Literal["success", "error"] = "success"
+    waits: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class SystemEntry:
     """Instructions."""
 
@@ -193,10 +211,11 @@ class HumanEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class AssistantEntry:
-    """What a model said, ours or another's."""
+    """What a model said, ours or another's; `calls` are the program's to answer, `server_calls` are not."""
 
     text: str = ""
     calls: tuple[Call, ...] = ()
+    server_calls: tuple[ServerCall, ...] = ()
     anchor: Anchor | None = None
     id: str | None = None
     name: str | None = None
@@ -204,11 +223,12 @@ class AssistantEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class ToolEntry:
-    """What a tool gave back."""
+    """What a tool gave back; with `approve`, what a person decided on a call that the server runs, and why."""
 
     tool_call_id: str
     content: Content
     status: Literal["success", "error"] = "success"
+    approve: bool | None = None
     name: str | None = None
     id: str | None = None
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from letta_adapters import LettaClient
-from letta_adapters.testing import FakeLetta
+from letta_adapters.testing import FakeLetta, Model, reply_to
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -26,15 +26,30 @@ def blocks_of(page: str) -> list[tuple[str, str]]:
     return re.findall(r"^```python\n(.*?)^```\n\n^```text\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
 
 
-def printed_by(name: str, blocks: Sequence[tuple[str, str]]) -> list[str]:
-    """What each block prints, run one after the other; a server and an agent are in the environment."""
+def printed_by(
+    name: str,
+    blocks: Sequence[tuple[str, str]],
+    *,
+    model: Model = reply_to,
+    prepare: Callable[[str, str], None] = lambda url, agent_id: None,
+) -> list[str]:
+    """What each block prints, run one after the other; a server and an agent are in the environment.
+
+    Args:
+        name: The page.
+        blocks: Its blocks.
+        model: Plays the language model.
+        prepare: Called with the address of the server and the id of the agent before anything is run.
+    """
     outputs: list[str] = []
-    with FakeLetta() as fake, pytest.MonkeyPatch.context() as environment:
+    with FakeLetta(model=model) as fake, pytest.MonkeyPatch.context() as environment:
         for variable in ("LETTA_API_KEY", "LETTA_ANCHOR_KEY"):
             environment.delenv(variable, raising=False)
         environment.setenv("LETTA_BASE_URL", fake.base_url)
         with LettaClient() as client:
-            environment.setenv("LETTA_AGENT_ID", client.agents.create(name="ann").id)
+            agent_id = client.agents.create(name="ann").id
+        environment.setenv("LETTA_AGENT_ID", agent_id)
+        prepare(fake.base_url, agent_id)
         names: dict[str, Any] = {"__name__": "__main__"}
         for code, _ in blocks:
             output = io.StringIO()

@@ -12,17 +12,20 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
+from langchain_protocol.protocol import MessagesData
 from pydantic import BaseModel
 from typing_extensions import override
 
+from langchain_letta.blocks import Bound
 from langchain_letta.description import DescribedModel
 from langchain_letta.errors import both_trees
 from langchain_letta.events import Chunks, message_from
 from langchain_letta.messages import from_langchain
 from langchain_letta.outputs import Method, Schema, parser_of_call, parser_of_text, structured
+from langchain_letta.protocol_events import ProtocolEvents, error_event
 from langchain_letta.structured import StructuredAnswer, atold_whole, told_whole
 from langchain_letta.threads import thread_of
-from langchain_letta.tools import must_call, openai_tools_from_langchain
+from langchain_letta.tools import bound_names, must_call, openai_tools_from_langchain
 from letta_adapters.carriers import adeliver, deliver
 from letta_adapters.delivery import delivery
 from letta_adapters.delivery_steps import Delivered, Flow, TurnOptions
@@ -85,7 +88,7 @@ class ChatLetta(DescribedModel):
         with closing(model._events(messages, stop, run_manager, kwargs)) as events:
             for event in events:
                 if isinstance(event, Delivered):
-                    return model._result(event)
+                    return model._result(event, bound_names(kwargs.get("tools")))
         raise AssertionError("a delivery ends with what was delivered")
 
     @override
@@ -100,7 +103,7 @@ class ChatLetta(DescribedModel):
         async with aclosing(model._aevents(messages, stop, run_manager, kwargs)) as events:
             async for event in events:
                 if isinstance(event, Delivered):
-                    return model._result(event)
+                    return model._result(event, bound_names(kwargs.get("tools")))
         raise AssertionError("a delivery ends with what was delivered")
 
     @override
@@ -112,7 +115,7 @@ class ChatLetta(DescribedModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         model = self._with(kwargs)
-        chunks = Chunks(model._begun)
+        chunks = model._chunks(kwargs)
         with closing(model._events(messages, stop, run_manager, kwargs)) as events:
             for event in events:
                 if chunk := model._chunk(chunks, event):
@@ -127,11 +130,51 @@ class ChatLetta(DescribedModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         model = self._with(kwargs)
-        chunks = Chunks(model._begun)
+        chunks = model._chunks(kwargs)
         async with aclosing(model._aevents(messages, stop, run_manager, kwargs)) as events:
             async for event in events:
                 if chunk := model._chunk(chunks, event):
                     yield chunk
+
+    def _stream_chat_model_events(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[MessagesData]:
+        """Tell the turn as events of LangChain's protocol, under the server's message id."""
+        model = self._with(kwargs)
+        told = model._protocol_events(kwargs)
+        try:
+            with closing(model._events(messages, stop, run_manager, kwargs)) as events:
+                for event in events:
+                    yield from told.from_event(event)
+        except Exception as error:
+            # Told to those who watch, not yielded: LangChain would take it for the error itself and lose its type.
+            if run_manager is not None and told.started:
+                run_manager.on_stream_event(error_event(error))
+            raise
+
+    async def _astream_chat_model_events(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[MessagesData]:
+        """Tell the turn as events of LangChain's protocol, under the server's message id."""
+        model = self._with(kwargs)
+        told = model._protocol_events(kwargs)
+        try:
+            async with aclosing(model._aevents(messages, stop, run_manager, kwargs)) as events:
+                async for event in events:
+                    for one in told.from_event(event):
+                        yield one
+        except Exception as error:
+            if run_manager is not None and told.started:
+                await run_manager.on_stream_event(error_event(error))
+            raise
 
     @override
     def bind_tools(
@@ -274,9 +317,15 @@ class ChatLetta(DescribedModel):
         anchor = Anchor(agent_id=self.agent_id, conversation_id=conversation_id, run_id=run_id)
         return anchor.signed(self._signing_key) if self._signing_key else anchor
 
-    def _result(self, delivered: Delivered) -> ChatResult:
-        message = message_from(delivered, self._begun, model_name=self._reported_name)
+    def _result(self, delivered: Delivered, bound: Bound) -> ChatResult:
+        message = message_from(delivered, self._begun, model_name=self._reported_name, bound=bound)
         return ChatResult(generations=[ChatGeneration(message=message)])
+
+    def _chunks(self, kwargs: dict[str, Any]) -> Chunks:
+        return Chunks(self._begun, bound=bound_names(kwargs.get("tools")), output_version=self.output_version)
+
+    def _protocol_events(self, kwargs: dict[str, Any]) -> ProtocolEvents:
+        return ProtocolEvents(self._begun, model_name=self._reported_name, bound=bound_names(kwargs.get("tools")))
 
     def _chunk(self, chunks: Chunks, event: TurnEvent | Delivered) -> ChatGenerationChunk | None:
         if isinstance(event, Delivered):

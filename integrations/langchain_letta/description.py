@@ -16,6 +16,7 @@ from typing_extensions import Self, override
 
 from langchain_letta.configuration import ConfiguredModel
 from langchain_letta.tools import openai_tools_from_langchain
+from langchain_letta.tracing import traceable
 from letta_adapters.version import VERSION
 
 __all__ = ["DescribedModel"]
@@ -73,6 +74,10 @@ class DescribedModel(ConfiguredModel):
             "base_url": self.client.base_url,
             "override_model": self.override_model,
         }
+
+    @override
+    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        return traceable(super()._get_invocation_params(stop=stop, **kwargs))
 
     @override
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:

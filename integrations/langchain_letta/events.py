@@ -7,17 +7,26 @@ strings and blocks, and the joined chunks have the same `content_blocks`, calls,
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
+from functools import reduce
+from operator import add
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall
-from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
-from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
-from langchain_core.utils.json import parse_partial_json
 from typing_extensions import assert_never
 
-from langchain_letta.messages import ANCHOR_KEY, RUN_KEY
+from langchain_letta.answer_metadata import Begun, message_id_of, metadata_of, run_metadata, usage_of
+from langchain_letta.blocks import (
+    Block,
+    Bound,
+    block_of,
+    call_chunk,
+    call_of,
+    invalid_call_of,
+    is_ours,
+    reasoning_block,
+)
+from langchain_letta.messages import RUN_KEY
 from letta_adapters.delivery_steps import Delivered
 from letta_adapters.events import (
     AnswerStarted,
@@ -25,7 +34,6 @@ from letta_adapters.events import (
     HiddenReasoning,
     Notice,
     PendingCall,
-    Reasoning,
     ReasoningDelta,
     ServerToolCall,
     ServerToolResult,
@@ -33,20 +41,10 @@ from letta_adapters.events import (
     TextDelta,
     TurnDelta,
     TurnEvent,
-    TurnPart,
     TurnStarted,
 )
-from letta_adapters.transcript import Anchor
-from letta_adapters.wire import UsageStatistics
 
 __all__ = ["Begun", "Chunks", "message_from"]
-
-Begun = Callable[[str, str | None], Anchor]
-"""Makes the anchor of an answer that has only begun, out of its conversation and its run."""
-
-Block = dict[str, Any]
-
-_FINISH_REASONS = {"end_turn": "stop", "requires_approval": "tool_calls", "max_tokens_exceeded": "length"}
 
 
 class Chunks:
@@ -54,53 +52,85 @@ class Chunks:
 
     Args:
         begun: Makes the anchor that a part of the answer is known by, should no more of it be seen.
+        bound: Names of the tools that the program runs. A call of any other tool waits for a person; it is content.
+        output_version: That of the model. In `v1` LangChain reads each chunk anew, and keeps the indexes of blocks
+            that are no standard ones only where it is told that they are of that version.
     """
 
-    def __init__(self, begun: Begun) -> None:
+    def __init__(self, begun: Begun, *, bound: Bound = None, output_version: str | None = None) -> None:
         self._begun = begun
+        self._bound = bound
+        self._is_v1 = output_version == "v1"
+        self._in_order = _InOrder()
         self._plain: int | None = None  # the part whose text goes out as plain strings
         self._any = False
         self._id: str | None = None
         self._started: dict[str, Any] = {}  # rides on the next chunk; one of its own would put an empty text first
+        self._calls: list[PendingCall] = []  # before any content; told last, since there may be some
+        self._signatures: dict[int, str] = {}  # told last: joining chunks would double one that is sent twice
 
     def from_event(self, event: TurnEvent) -> AIMessageChunk | None:
-        """The chunk that tells an event; `None` when it goes out with the next one."""
+        """The chunk that tells an event; `None` when it goes out with a later one."""
         match event:
             case TurnStarted():
-                self._started = {RUN_KEY: _run(self._begun(event.conversation_id, event.run_id), event.otids)}
+                run = run_metadata(self._begun(event.conversation_id, event.run_id), event.otids)
+                self._started = {RUN_KEY: run}
                 return None
             case AnswerStarted():
                 self._id = event.message_id
                 return None
+            case PendingCall() if is_ours(event, self._bound) and not self._any:
+                # LangChain puts an empty text before content that joins a chunk of calls alone.
+                self._calls.append(event)
+                return None
             case _:
-                chunk = self._content(event)
-                chunk.id = self._id
-                if self._started:
-                    chunk.response_metadata, self._started = self._started, {}
-                return chunk
+                ready = self._in_order.take(event)
+                return self._chunk(ready) if ready else None
+
+    def last(self, delivered: Delivered, *, model_name: str) -> AIMessageChunk:
+        """The chunk that ends a turn: the message's id, the usage and the anchor, each once."""
+        held = [self._content(event) for event in [*self._in_order.rest(), *self._calls]]
+        signed = [
+            AIMessageChunk(content=[reasoning_block(index, "", signature)])
+            for index, signature in self._signatures.items()
+        ]
+        end = AIMessageChunk(
+            content="",
+            id=message_id_of(delivered.turn),
+            usage_metadata=usage_of(delivered.turn.usage),
+            response_metadata={
+                **self._started,
+                **metadata_of(delivered, model_name=model_name, bound=self._bound),
+            },
+            chunk_position="last",
+        )
+        return _joined([*held, *signed, end])
+
+    def _chunk(self, events: list[TurnDelta]) -> AIMessageChunk:
+        chunk = _joined([self._content(event) for event in events])
+        chunk.id = self._id
+        chunk.response_metadata.update(self._started)
+        self._started = {}
+        return chunk
 
     def _content(self, event: TurnDelta) -> AIMessageChunk:
         match event:
             case TextDelta():
                 return self._text(event)
             case ReasoningDelta():
-                return self._blocks(_reasoning(event.index, event.text, event.signature))
-            case PendingCall():
-                return AIMessageChunk(content="", tool_call_chunks=[_call_chunk(event)])
-            case HiddenReasoning() | ServerToolCall() | ServerToolResult() | Notice():
-                return self._blocks(_block(event))
+                if event.signature:
+                    self._signatures[event.index] = event.signature
+                return self._block(reasoning_block(event.index, event.text, None))
+            case PendingCall() if is_ours(event, self._bound):
+                return AIMessageChunk(content="", tool_call_chunks=[call_chunk(event)])
+            case Notice():
+                chunk = self._block(block_of(event))
+                chunk.response_metadata = {"output_version": "v1"} if self._is_v1 else {}
+                return chunk
+            case HiddenReasoning() | ServerToolCall() | ServerToolResult() | PendingCall():
+                return self._block(block_of(event))
             case _:
                 assert_never(event)
-
-    def last(self, delivered: Delivered, *, model_name: str) -> AIMessageChunk:
-        """The chunk that ends a turn: the message's id, the usage and the anchor, each once."""
-        return AIMessageChunk(
-            content="",
-            id=_message_id(delivered.turn),
-            usage_metadata=_usage(delivered.turn.usage),
-            response_metadata={**self._started, **_metadata(delivered, model_name)},
-            chunk_position="last",
-        )
 
     def _text(self, event: TextDelta) -> AIMessageChunk:
         if not self._any:
@@ -108,187 +138,80 @@ class Chunks:
         self._any = True
         if event.index == self._plain:
             return AIMessageChunk(content=event.text)
-        return self._blocks({"type": "text", "text": event.text, "index": event.index})
+        return self._block({"type": "text", "text": event.text, "index": event.index})
 
-    def _blocks(self, block: Block) -> AIMessageChunk:
+    def _block(self, block: Block) -> AIMessageChunk:
         self._any = True
         return AIMessageChunk(content=[block])
 
 
-def message_from(delivered: Delivered, begun: Begun, *, model_name: str) -> AIMessage:
-    """The message of a finished turn, the same as its chunks joined."""
+class _InOrder:
+    """Lets parts begin in the order of their indexes.
+
+    A call that the server runs is told once its arguments are whole; what was said meanwhile has a later place in the
+    message, and joined chunks stand in the order in which they came.
+    """
+
+    def __init__(self) -> None:
+        self._begun = 0
+        self._held: list[TurnDelta] = []
+
+    def take(self, event: TurnDelta) -> list[TurnDelta]:
+        """What can be told now."""
+        waiting = [event] if not self._held else sorted([*self._held, event], key=lambda one: one.index)
+        ready: list[TurnDelta] = []
+        for one in waiting:
+            if one.index > self._begun:
+                break
+            self._begun = max(self._begun, one.index + 1)
+            ready.append(one)
+        self._held = waiting[len(ready) :]
+        return ready
+
+    def rest(self) -> list[TurnDelta]:
+        """What was still held when the turn ended."""
+        held, self._held = self._held, []
+        return held
+
+
+def _joined(chunks: Iterable[AIMessageChunk]) -> AIMessageChunk:
+    return reduce(add, chunks)
+
+
+def message_from(delivered: Delivered, begun: Begun, *, model_name: str, bound: Bound = None) -> AIMessage:
+    """The message of a finished turn, the same as its chunks joined.
+
+    Args:
+        delivered: The turn.
+        begun: Makes the anchor of an answer that has only begun.
+        model_name: The name to report.
+        bound: Names of the tools that the program runs. A call of any other tool waits for a person; it is content.
+    """
     turn = delivered.turn
     tool_calls: list[ToolCall] = []
     invalid: list[InvalidToolCall] = []
-    for call in turn.pending:
-        arguments = _json_object(call.arguments)
-        if arguments is None:
-            invalid.append(
-                InvalidToolCall(
-                    type="invalid_tool_call",
-                    id=call.tool_call_id,
-                    name=call.name,
-                    args=_unrepairable(call.arguments),
-                    error="The arguments are not a JSON object.",
-                )
-            )
-        else:
-            tool_calls.append(ToolCall(type="tool_call", id=call.tool_call_id, name=call.name, args=arguments))
-    run = _run(begun(turn.conversation_id, turn.run_id), turn.otids)
+    for pending in turn.pending:
+        if is_ours(pending, bound):
+            if call := call_of(pending):
+                tool_calls.append(call)
+            else:
+                invalid.append(invalid_call_of(pending))
+    run = run_metadata(begun(turn.conversation_id, turn.run_id), turn.otids)
     return AIMessage(
-        content=cast("str | list[str | dict[Any, Any]]", _content(turn)),
-        id=_message_id(turn),
+        content=cast("str | list[str | dict[Any, Any]]", _content(turn, bound)),
+        id=message_id_of(turn),
         tool_calls=tool_calls,
         invalid_tool_calls=invalid,
-        usage_metadata=_usage(turn.usage),
-        response_metadata={RUN_KEY: run, **_metadata(delivered, model_name)},
+        usage_metadata=usage_of(turn.usage),
+        response_metadata={RUN_KEY: run, **metadata_of(delivered, model_name=model_name, bound=bound)},
     )
 
 
-def _content(turn: FinishedTurn) -> str | list[Block]:
-    shown = [part for part in turn.parts if not isinstance(part, PendingCall)]
+def _content(turn: FinishedTurn, bound: Bound) -> str | list[Block]:
+    shown = [part for part in turn.parts if not (isinstance(part, PendingCall) and is_ours(part, bound))]
     if not shown:
         return ""
     first, *others = shown
     if isinstance(first, Text):
-        return [{"type": "text", "text": first.text}, *map(_block, others)] if others else first.text
-    return [_block(part) for part in shown]
-
-
-def _block(part: TurnPart) -> Block:
-    match part:
-        case Text():
-            return {"type": "text", "text": part.text, "index": part.index}
-        case Reasoning():
-            return _reasoning(part.index, part.text, part.signature)
-        case HiddenReasoning():
-            extras = {"state": part.state, "hidden_reasoning": part.text}
-            return {"type": "reasoning", "reasoning": "", "extras": extras, "index": part.index}
-        case ServerToolCall():
-            return _server_call(part)
-        case ServerToolResult():
-            return {
-                "type": "server_tool_result",
-                "tool_call_id": part.tool_call_id,
-                "status": part.status,
-                "output": _output(part),
-                "index": part.index,
-                **_logs(part),
-            }
-        case Notice():
-            value = part.message.model_dump(mode="json", exclude_none=True)
-            return {"type": "non_standard", "value": value, "index": part.index}
-        case PendingCall():
-            raise AssertionError("a pending call is a tool call, not content")
-        case _:
-            assert_never(part)
-
-
-def _reasoning(index: int, text: str, signature: str | None) -> Block:
-    block: Block = {"type": "reasoning", "reasoning": text, "index": index}
-    if signature:
-        block["extras"] = {"signature": signature}
-    return block
-
-
-def _server_call(part: ServerToolCall) -> Block:
-    arguments = _json_object(part.arguments)
-    block: Block = {
-        "type": "server_tool_call",
-        "id": part.tool_call_id,
-        "name": part.name,
-        "args": arguments or {},
-        "index": part.index,
-    }
-    if arguments is None:
-        block["extras"] = {"arguments": part.arguments}
-    return block
-
-
-def _output(part: ServerToolResult) -> Any:
-    if isinstance(part.content, str):
-        return part.content
-    return [item.model_dump(mode="json", exclude_none=True) for item in part.content]
-
-
-def _logs(part: ServerToolResult) -> Block:
-    logs = {name: lines for name, lines in (("stdout", part.stdout), ("stderr", part.stderr)) if lines}
-    return {"extras": logs} if logs else {}
-
-
-def _json_object(text: str) -> dict[str, Any] | None:
-    """Parse arguments; none at all are an empty object, broken ones are `None`."""
-    if not text.strip():
-        return {}
-    try:
-        value: Any = json.loads(text)
-    except ValueError:
-        return None
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
-
-
-def _call_chunk(call: PendingCall) -> ToolCallChunk:
-    broken = _json_object(call.arguments) is None
-    arguments = _unrepairable(call.arguments) if broken else call.arguments
-    # The index is the part's: LangChain joins blocks and calls by it alike.
-    return tool_call_chunk(name=call.name, args=arguments, id=call.tool_call_id, index=call.index)
-
-
-def _unrepairable(arguments: str) -> str:
-    """Broken arguments that stay broken: LangChain mends what was cut off, and a tool would run with half of them.
-
-    As a JSON string they are still legible, and no object.
-    """
-    try:
-        mended = parse_partial_json(arguments)
-    except ValueError:
-        return arguments
-    return json.dumps(arguments, ensure_ascii=False) if isinstance(mended, dict) else arguments
-
-
-def _run(anchor: Anchor, otids: Sequence[str]) -> dict[str, Any]:
-    return {
-        **anchor.model_dump(
-            mode="json", include={"agent_id", "conversation_id", "run_id", "signature"}, exclude_none=True
-        ),
-        "otids": list(otids),
-    }
-
-
-def _message_id(turn: FinishedTurn) -> str | None:
-    return turn.answer_id or turn.run_id
-
-
-def _metadata(delivered: Delivered, model_name: str) -> dict[str, Any]:
-    turn = delivered.turn
-    letta = delivered.anchor.to_metadata()
-    if turn.usage is not None:
-        letta["step_count"] = turn.usage.step_count
-        letta["context_tokens"] = turn.usage.context_tokens
-    return {
-        "model_provider": "letta",
-        "model_name": model_name,
-        "finish_reason": _FINISH_REASONS.get(turn.stop_reason, turn.stop_reason),
-        ANCHOR_KEY: letta,
-    }
-
-
-def _usage(usage: UsageStatistics | None) -> UsageMetadata | None:
-    """Tokens of the whole turn: Letta sums them over the steps that it ran."""
-    if usage is None:
-        return None
-    metadata = UsageMetadata(
-        input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens, total_tokens=usage.total_tokens
-    )
-    cache = _known({"cache_read": usage.cached_input_tokens, "cache_creation": usage.cache_write_tokens})
-    if cache:
-        metadata["input_token_details"] = cast("InputTokenDetails", cache)
-    reasoning = _known({"reasoning": usage.reasoning_tokens})
-    if reasoning:
-        metadata["output_token_details"] = cast("OutputTokenDetails", reasoning)
-    return metadata
-
-
-def _known(details: dict[str, int | None]) -> dict[str, int]:
-    pairs: Iterable[tuple[str, int | None]] = details.items()
-    return {name: value for name, value in pairs if value is not None}
+        return [{"type": "text", "text": first.text}, *map(block_of, others)] if others else first.text
+    return [block_of(part) for part in shown]

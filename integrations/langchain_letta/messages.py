@@ -17,6 +17,8 @@ from langchain_core.messages import (
 )
 from langchain_core.messages.content import ContentBlock
 
+from langchain_letta.decisions import decision_of
+from langchain_letta.server_calls import server_calls_of
 from letta_adapters.transcript import (
     Anchor,
     AssistantEntry,
@@ -59,10 +61,19 @@ def _entry(message: BaseMessage, position: int) -> Entry:
             return AssistantEntry(
                 text=_text(message),
                 calls=_calls(message),
+                server_calls=server_calls_of(message),
                 anchor=Anchor.from_metadata(message.response_metadata.get(ANCHOR_KEY))
                 or Anchor.from_metadata(message.response_metadata.get(RUN_KEY)),
                 id=message.id,
                 name=message.name,
+            )
+        case ToolMessage() if (decision := decision_of(message)) is not None:
+            return ToolEntry(
+                tool_call_id=message.tool_call_id,
+                content=decision.reason or "",
+                approve=decision.approve,
+                name=message.name,
+                id=message.id,
             )
         case ToolMessage():
             return ToolEntry(

@@ -11,7 +11,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from letta_adapters.tools import check_client_tools
 from letta_adapters.wire import ClientTool
 
-__all__ = ["client_tools_from_openai", "must_call", "openai_tools_from_langchain"]
+__all__ = ["bound_names", "client_tools_from_openai", "must_call", "openai_tools_from_langchain"]
 
 LangChainTool = dict[str, Any] | type | Callable[..., Any] | BaseTool
 
@@ -43,6 +43,11 @@ def openai_tools_from_langchain(tools: Sequence[LangChainTool], *, strict: bool 
 def client_tools_from_openai(tools: Sequence[dict[str, Any]]) -> tuple[ClientTool, ...]:
     """Convert OpenAI's dicts to what the API takes."""
     return tuple(_client_tool(tool) for tool in tools)
+
+
+def bound_names(tools: Sequence[dict[str, Any]] | None) -> frozenset[str]:
+    """The names of the tools that a call offers, which LangChain runs; any other tool is the server's."""
+    return frozenset(tool.name for tool in client_tools_from_openai(tools or ()))
 
 
 def must_call(tool_choice: Any, tools: Sequence[ClientTool]) -> tuple[str, ...]:

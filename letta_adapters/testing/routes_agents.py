@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from letta_adapters.testing.compaction import compact
 from letta_adapters.testing.engine import Engine
-from letta_adapters.testing.errors import PendingApproval, unprocessable
+from letta_adapters.testing.errors import PendingApproval, invalid, unprocessable
 from letta_adapters.testing.http import body_of, checked_id, event_stream, json_of, page_of
 from letta_adapters.testing.paging import part_of
 from letta_adapters.testing.resources import agent_from, agent_json, change_agent, change_block, tool_json
@@ -48,6 +48,7 @@ class AgentRoutes:
             Route(f"{agent}/summarize", self._summarize, methods=["POST"]),
             Route("/v1/tools/", self._create_tool, methods=["POST"]),
             Route("/v1/tools/", self._list_tools, methods=["GET"]),
+            Route("/v1/tools/{tool_id}", self._delete_tool, methods=["DELETE"]),
             Route("/v1/models/", self._list_models, methods=["GET"]),
         ]
 
@@ -118,6 +119,16 @@ class AgentRoutes:
         tool = parse_tool(str((await body_of(request)).get("source_code") or ""))
         self._store.tools[tool.id] = tool
         return JSONResponse(tool_json(tool))
+
+    async def _delete_tool(self, request: Request) -> Response:
+        """Delete a tool; agents that have it lose it."""
+        tool = self._store.tools.pop(request.path_params["tool_id"], None)
+        if tool is None:
+            raise invalid(f"Tool with id {request.path_params['tool_id']} not found.")
+        for agent in self._store.agents.values():
+            if agent.tools.get(tool.name) is tool:
+                del agent.tools[tool.name]
+        return JSONResponse(None)
 
     async def _list_tools(self, request: Request) -> Response:
         page = page_of(request, limit=50)

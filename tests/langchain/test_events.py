@@ -239,7 +239,7 @@ def test_metadata_tells_where_the_turn_stands() -> None:
             "pending": [],
             "system_hash": "abc",
             "transcript_length": None,
-            "first": None,
+            "transcript_digest": None,
             "step_count": 2,
             "context_tokens": 90,
         },

@@ -115,7 +115,7 @@ def test_metadata_and_usage_are_told_once(bound: Model, text: str) -> None:
     chunks: list[Any] = list(bound.stream([HumanMessage(text)]))
     told = [key for chunk in chunks for key in chunk.response_metadata]
     assert sorted(told) == sorted(set(told))
-    assert [list(chunk.response_metadata) for chunk in chunks[:1]] == [["letta_run"]]
+    assert "letta_run" in chunks[0].response_metadata
     assert [chunk.usage_metadata is None for chunk in chunks] == [True] * (len(chunks) - 1) + [False]
     assert [chunk.chunk_position for chunk in chunks] == [None] * (len(chunks) - 1) + ["last"]
 

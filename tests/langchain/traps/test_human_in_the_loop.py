@@ -44,8 +44,7 @@ RESPOND = {"type": "respond", "message": "42, I happen to know"}
 EDIT = {"type": "edit", "edited_action": {"name": "add", "args": {"a": 20, "b": 22}}}
 
 
-@each_mode
-@pytest.mark.parametrize(
+each_decision = pytest.mark.parametrize(
     ("decision", "status", "told"),
     [
         (APPROVE, "success", "3"),
@@ -55,27 +54,53 @@ EDIT = {"type": "edit", "edited_action": {"name": "add", "args": {"a": 20, "b": 
     ],
     ids=["approve", "reject", "respond", "edit"],
 )
-def test_what_a_person_decides_reaches_the_agent_once(
-    decision: dict[str, Any], status: str, told: str, mode: Mode, model: ChatLetta, agent_id: str, reader: Reader
-) -> None:
-    agent, config = guarded(model, mode), thread()
-    agent.invoke(asked(SUM), config)
-    messages = decide(agent, config, decision)
+
+
+def expect_decision(reader: Reader, messages: list[BaseMessage], status: str, told: str) -> None:
+    """The agent has the one decision, and nothing is lost or doubled."""
     assert messages[-1].text == "all done"
     (answer,) = reader.answers(conversation_of(messages[-1]))
     assert (answer["type"], answer["status"]) == ("tool", status)
     assert str(answer["tool_return"]).endswith(told)
     expect(reader, messages)
+
+
+@each_mode
+@each_decision
+def test_what_a_person_decides_reaches_the_agent_once(
+    decision: dict[str, Any], status: str, told: str, mode: Mode, model: ChatLetta, agent_id: str, reader: Reader
+) -> None:
+    agent, config = guarded(model, mode), thread()
+    agent.invoke(asked(SUM), config)
+    expect_decision(reader, decide(agent, config, decision), status, told)
     assert len(reader.conversations(agent_id)) == 1
 
 
-async def test_what_a_person_decides_reaches_the_agent_once_async(model: ChatLetta, reader: Reader) -> None:
-    agent, config = guarded(model), thread()
+@each_mode
+@each_decision
+async def test_what_a_person_decides_reaches_the_agent_once_async(
+    decision: dict[str, Any], status: str, told: str, mode: Mode, model: ChatLetta, agent_id: str, reader: Reader
+) -> None:
+    agent, config = guarded(model, mode), thread()
     await agent.ainvoke(asked(SUM), config)
-    messages = (await agent.ainvoke(Command(resume={"decisions": [REJECT]}), config))["messages"]
-    assert messages[-1].text == "all done"
-    assert len(results(reader, conversation_of(messages[-1]))) == 1
-    expect(reader, messages)
+    (interrupt,) = (await agent.aget_state(config)).interrupts
+    resume = {"decisions": [decision]} if mode == "batched" else {interrupt.id: decision}
+    messages = (await agent.ainvoke(Command(resume=resume), config))["messages"]
+    expect_decision(reader, messages, status, told)
+    assert len(reader.conversations(agent_id)) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*experimental", "ignore:.*beta")
+@each_decision
+def test_what_a_person_decides_reaches_the_agent_once_in_protocol_events(
+    decision: dict[str, Any], status: str, told: str, model: ChatLetta, reader: Reader
+) -> None:
+    agent, config = guarded(model), thread()
+    stopped = agent.stream_events(asked(SUM), config, version="v3")
+    assert [call["name"] for message in stopped.messages for call in message.tool_calls.get()] == ["add"]
+    assert stopped.interrupted
+    run = agent.stream_events(Command(resume={"decisions": [decision]}), config, version="v3")
+    expect_decision(reader, run.output["messages"], status, told)
 
 
 @each_mode
