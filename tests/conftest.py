@@ -46,6 +46,11 @@ class Backend:
     open_gate: Callable[[str], None]
     wait_for_gate: Callable[[str], None]
 
+    @property
+    def eager(self) -> str:
+        """The handle of the model that calls an offered tool unasked."""
+        return f"{self.handle.partition('/')[0]}/eager"
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(

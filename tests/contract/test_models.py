@@ -15,14 +15,9 @@ QUESTION = "What is 3 + 4?"
 
 
 @pytest.fixture
-def eager(backend: Backend) -> str:
-    return f"{backend.handle.partition('/')[0]}/eager"
-
-
-@pytest.fixture
-def eager_id(wire: Wire, backend: Backend, eager: str) -> Iterator[str]:
+def eager_id(wire: Wire, backend: Backend) -> Iterator[str]:
     """A conversation of an agent whose model calls what it is offered."""
-    with fresh_agent(backend, model=eager) as agent_id:
+    with fresh_agent(backend, model=backend.eager) as agent_id:
         yield wire.new_conversation(agent_id)
 
 
@@ -48,9 +43,9 @@ def test_without_a_tool_the_eager_model_echoes(wire: Wire, eager_id: str) -> Non
 
 
 def test_a_request_may_name_another_model_than_the_agents(
-    wire: Wire, backend: Backend, conversation_id: str, eager_id: str, eager: str
+    wire: Wire, backend: Backend, conversation_id: str, eager_id: str
 ) -> None:
-    called = wire.post(conversation_id, user(QUESTION), client_tools=[ADD], override_model=eager)
+    called = wire.post(conversation_id, user(QUESTION), client_tools=[ADD], override_model=backend.eager)
     assert called.stop_reasons == ["requires_approval"]
     said = wire.post(eager_id, user(QUESTION), client_tools=[ADD], override_model=backend.handle)
     assert said.text == f"You said: {QUESTION}"

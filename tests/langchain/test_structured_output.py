@@ -22,7 +22,6 @@ from letta_adapters.errors import PendingApprovalError, TurnFailed
 from letta_adapters.testing import FakeLetta, Reply
 from tests.conftest import TIMEOUT, Backend, fresh_agent
 from tests.langchain.readback import Reader
-from tests.langchain.standard.conftest import eager_handle
 from tests.langchain.support import Ask, agent_of, call_ids, conversation_of, each_way, human, letta
 from tests.langchain.traps.dying import Wire, async_client, client
 from tests.langchain.traps.support import results, runs, users
@@ -60,7 +59,7 @@ def form(model: ChatLetta, schema: Any = Weather, **options: Any) -> Chain:
 @pytest.fixture
 def eager(backend: Backend) -> Iterator[ChatLetta]:
     """A model that calls what it is offered, unless a directive says otherwise."""
-    with fresh_agent(backend, model=eager_handle(backend)) as agent_id:
+    with fresh_agent(backend, model=backend.eager) as agent_id:
         yield ChatLetta(agent_id=agent_id, base_url=backend.base_url)
 
 

@@ -17,12 +17,8 @@ from tests.langchain.support import PIXEL
 @pytest.fixture
 def eager_agent_id(backend: Backend) -> Iterator[str]:
     """An agent whose model calls an offered tool unasked: no directive can be written into the suite's texts."""
-    with fresh_agent(backend, model=eager_handle(backend)) as agent:
+    with fresh_agent(backend, model=backend.eager) as agent:
         yield agent
-
-
-def eager_handle(backend: Backend) -> str:
-    return f"{backend.handle.partition('/')[0]}/eager"
 
 
 @pytest.fixture
