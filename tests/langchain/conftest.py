@@ -9,6 +9,8 @@ from langchain_letta import ChatLetta
 from tests.conftest import TIMEOUT, Backend
 from tests.langchain.readback import Reader
 
+pytest.register_assert_rewrite("tests.langchain.traps.support")
+
 
 @pytest.fixture(autouse=True)
 def no_letta_environment(monkeypatch: pytest.MonkeyPatch) -> None:
