@@ -111,6 +111,7 @@ class Assembly:
         self._untold: list[_OpenCall] = []  # server calls whose arguments may still be arriving
         self._untold_step: str | None = None  # id of the message that they belong to
         self._message_ids: dict[str, str | None] = {}  # with their steps
+        self._asked_in: str | None = None  # id of the message that asks for approval
         self.answer_id: str | None = None
 
     @property
@@ -120,8 +121,8 @@ class Assembly:
 
     @property
     def message_ids(self) -> tuple[str, ...]:
-        """Ids of the messages so far, in order."""
-        return tuple(self._message_ids)
+        """Ids of the messages so far, in order; a summary that is made while calls wait stands before them."""
+        return tuple(sorted(self._message_ids, key=lambda one: one == self._asked_in))
 
     @property
     def partial_text(self) -> str:
@@ -150,6 +151,8 @@ class Assembly:
 
     def _name(self, message: KnownMessage) -> None:
         """Keep the id. A step that asks for approval is stored under that request's id alone (measured)."""
+        if isinstance(message, ApprovalRequestMessage):
+            self._asked_in = message.id
         if isinstance(message, ApprovalRequestMessage) and message.step_id is not None:
             renamed = [id for id, step in self._message_ids.items() if step == message.step_id and id != message.id]
             for id in renamed:

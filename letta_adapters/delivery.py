@@ -221,12 +221,15 @@ def _warn_of_lost_anchors(job: Job) -> None:
 
 def _send_and_settle(sending: Sending, made: Plan, *, looked: bool) -> Flow:
     patience = _NONE if looked else sending.job.patience
-    for _ in range(_MAX_SETTLED):
+    for settled in range(_MAX_SETTLED):
         try:
             return (yield from sending.send(made, patience, looked=looked))
         except PendingApprovalError as error:
             if error.accepted is not False:
                 raise
+            if looked and not settled and not sending.looked_again:
+                sending.looked_again = True
+                raise LookFirst from error  # what asked for the calls may be another branch's turn
             refused = error
         made = yield from _plan_with_what_waits(sending, made, refused)
         looked, patience = True, _NONE
@@ -259,4 +262,4 @@ def _plan_with_what_waits(
         agent_id = yield from agent_of(job, conversation_id)
         agent: Agent | None = (yield retrieve_agent(agent_id)) if agent_id else None
         check_may_be_denied(unknown, agent, policy=job.policies.on_pending_approval, bound=job.bound, refused=refused)
-    return job.plan(seen=seen, settle=held.pending, into=sending.into)
+    return job.plan(seen=seen, settle=held.pending, settle_in=held.asked_in.get(held.pending[0]), into=sending.into)

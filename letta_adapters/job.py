@@ -50,6 +50,7 @@ class Job:
         *,
         seen: Seen | None = None,
         settle: Sequence[str] = (),
+        settle_in: str | None = None,
         into: Into | None = None,
         look: bool = False,
     ) -> Plan:
@@ -61,6 +62,7 @@ class Job:
             must_call=self.must_call,
             seen=seen,
             settle=settle,
+            settle_in=settle_in,
             into=into,
             look=look,
         )

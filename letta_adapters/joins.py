@@ -79,16 +79,19 @@ def before_anchor(transcript: Sequence[Entry], leading: int, index: int, anchor:
 
 
 def _window(transcript: Sequence[Entry], leading: int, index: int, known: Extent) -> range:
-    """The messages in a row without which the rest is what was known; the last ones, where several would do."""
+    """The messages in a row without which the rest is what was known.
+
+    Where the same is said again and again, several would do: it is the first ones, since a branch's own words follow.
+    """
     digests = [_digest(entry) for entry in transcript[leading:index]]
     length = len(digests) - known.length
     wanted = (sum(digests) - int(known.digest, 16)) % _MODULUS
-    here = sum(digests[known.length :])
-    for start in range(known.length, -1, -1):
+    here = sum(digests[:length])
+    for start in range(known.length + 1):
         if here % _MODULUS == wanted:
             return range(leading + start, leading + start + length)
-        if start:
-            here += digests[start - 1] - digests[start - 1 + length]
+        if start < known.length:
+            here += digests[start + length] - digests[start]
     return range(0)
 
 

@@ -12,6 +12,7 @@ from letta_adapters.anchoring import extent_before, position_of
 from letta_adapters.client.endpoints import (
     Endpoint,
     list_messages,
+    list_newest_runs,
     list_run_messages,
     list_runs_in_flight,
     retrieve_conversation,
@@ -21,7 +22,7 @@ from letta_adapters.delivery_steps import Claim, Pause
 from letta_adapters.errors import ConversationBusy, NotFound
 from letta_adapters.job import Job
 from letta_adapters.locks import InFlight
-from letta_adapters.matching import Row
+from letta_adapters.matching import Row, is_the_servers
 from letta_adapters.plans import Into, Plan
 from letta_adapters.retry import busy_delay
 from letta_adapters.system_text import digest_of, system_text
@@ -73,8 +74,19 @@ def look(job: Job, made: Plan, *, into: Into | None, nonce: str) -> Reading:
     if made.reads == "newest":
         rows = yield from newest_rows(job, conversation_id)
         return job.plan(seen=Seen(rows=rows, anchored=False, nonce=nonce), into=into)
+    planned = yield from _looked(job, made, into, nonce)
+    if planned.stored_run_id is None and not planned.forks and len(planned.items) < len(made.items):
+        # What is there may be the beginning of a turn that has stored the rest by now, or will.
+        yield from _check_that_nothing_is_in_flight(job, conversation_id)
+        planned = yield from _looked(job, made, into, nonce)
+    return planned
+
+
+def _looked(job: Job, made: Plan, into: Into | None, nonce: str) -> Generator[Endpoint[Any], Any, Plan]:
+    conversation_id = made.conversation_id or ""
     rows, planned = yield from _look_on(job, made, into, nonce)
-    if not planned.forks and (rows or _is_head(job, made)):
+    # Answers to calls are told by ids that some models use again and again, so old rows may be taken for new ones.
+    if not planned.forks and (not made.answering if rows else _is_head(job, made)):
         return planned
     if planned.forks and planned.stored_run_id is not None:
         # Asked for a new answer to what may still be under way: then that one is waited for.
@@ -143,11 +155,16 @@ def _busy(run_id: str) -> ConversationBusy:
 
 
 def newest_rows(job: Job, conversation_id: str) -> Generator[Endpoint[Any], Any, list[KnownMessage]]:
-    """The newest rows of a conversation, oldest first."""
+    """The newest rows of a conversation, oldest first; after a compaction no list tells their order (measured)."""
     listed: Sequence[Row] = yield list_messages(
         conversation_id, agent_id=job.target.agent_id, order="desc", limit=ROWS_READ
     )
-    return newest_first(listed)[::-1]
+    rows = newest_first(listed)[::-1]
+    if conversation_id != "default" and any(is_the_servers(row) for row in rows):
+        conversation: Conversation = yield retrieve_conversation(conversation_id)
+        places = {one: place for place, one in enumerate(conversation.in_context_message_ids)}
+        rows.sort(key=lambda row: places.get(row.id, -1))
+    return rows
 
 
 def _look_on(
@@ -205,8 +222,13 @@ def _look_closer(
         raise Gone(conversation_id, error) from error
     ids = behind(anchor_id, conversation.in_context_message_ids)
     by_id = _by_id(rows)
-    if not by_id.keys() >= set(ids):
+    taken_out = anchor_id not in conversation.in_context_message_ids
+    if taken_out or not by_id.keys() >= set(ids):
         by_id = {**_by_id((yield from newest_rows(job, conversation_id))), **by_id}
+    if taken_out:  # what came after it may be in the summary, too
+        later = yield from _runs_after(job, conversation_id)
+        known = [one for one, of_one in by_id.items() if of_one[0].run_id in later and one not in ids]
+        ids = [*sorted(known, key=lambda one: later.index(by_id[one][0].run_id or "")), *ids]
     seen = Seen(
         rows=[row for one in ids for row in by_id.get(one, ())],
         anchored=True,
@@ -214,6 +236,15 @@ def _look_closer(
         unread=not by_id.keys() >= set(ids),
     )
     return job.plan(seen=seen, into=into)
+
+
+def _runs_after(job: Job, conversation_id: str) -> Generator[Endpoint[Any], Any, list[str]]:
+    """The runs of a conversation that came after the anchor's, the oldest first, as far as they are listed."""
+    anchor = position_of(job.transcript, job.target).anchor
+    own = anchor.run_id if anchor is not None else None
+    runs: Sequence[Run] = yield list_newest_runs(conversation_id, limit=ROWS_READ)
+    names = [run.id for run in runs]
+    return names[: names.index(own)][::-1] if own in names else []
 
 
 def _by_id(rows: Sequence[Row]) -> dict[str, list[Row]]:

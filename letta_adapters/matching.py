@@ -13,12 +13,15 @@ from letta_adapters.wire import (
     ApprovalResponseMessage,
     ApprovalReturn,
     AssistantMessage,
+    ContentPart,
     EventMessage,
+    ImageContent,
     InputMessage,
     KnownMessage,
     MessageCreate,
     SummaryMessage,
     SystemMessage,
+    TextContent,
     Unknown,
     UserMessage,
     calls_of,
@@ -133,10 +136,18 @@ def same_answer(sent: Approval, stored: Approval) -> bool:
         return (
             isinstance(sent, ApprovalReturn) and isinstance(stored, ApprovalReturn) and sent.approve == stored.approve
         )
-    if not isinstance(sent.tool_return, str) or not isinstance(stored.tool_return, str):
-        return sent.status == stored.status
-    texts = [text.replace("\0", "")[:_COMPARED] for text in (sent.tool_return, stored.tool_return)]
+    texts = [_listed(answer.tool_return).replace("\0", "")[:_COMPARED] for answer in (sent, stored)]
     return sent.status == stored.status and texts[0] == texts[1]
+
+
+def _listed(given: str | list[ContentPart]) -> str:
+    """A result as a list of messages shows it: without its images (measured)."""
+    if isinstance(given, str):
+        return given
+    text = "\n".join(part.text for part in given if isinstance(part, TextContent) and part.text)
+    images = sum(isinstance(part, ImageContent) for part in given)
+    omitted = "[Image omitted]" if images == 1 else f"[{images} images omitted]" if images else ""
+    return " ".join(filter(None, (text, omitted)))
 
 
 def answers_by_call(message: ApprovalCreate | ApprovalResponseMessage) -> dict[str, Approval]:

@@ -30,11 +30,12 @@ from letta_adapters.identity import LEADING, Item, is_repeatable
 from letta_adapters.plans import Held, Into, Plan, Reads, held_in
 from letta_adapters.policies import Policies
 from letta_adapters.system_text import system_text
-from letta_adapters.tail import answers, item, result_of, said
+from letta_adapters.tail import answers, item, result_of, results_of_others, said
 from letta_adapters.transcript import Entry, HumanEntry, SystemEntry, ToolEntry
 from letta_adapters.wire import (
     MessageCreate,
     ToolReturn,
+    Unknown,
 )
 
 __all__ = ["Plan", "Seen", "Target", "plan"]
@@ -50,6 +51,7 @@ def plan(
     must_call: Sequence[str] = (),
     seen: Seen | None = None,
     settle: Sequence[str] = (),
+    settle_in: str | None = None,
     into: Into | None = None,
     look: bool = False,
 ) -> Plan:
@@ -62,6 +64,7 @@ def plan(
         must_call: Names of the tools one of which the framework wants called.
         seen: What was read, where a plan asked for it.
         settle: Ids of the calls that the server waits for, where it said so; each is answered or denied.
+        settle_in: The message that asks for them; results in the transcript are of them only if it is the anchor's.
         into: The conversation that the transcript goes on in, whatever its anchors say.
         look: Whether the conversation is to be looked at in any case.
 
@@ -79,6 +82,7 @@ def plan(
         policies=policies or Policies(),
         must_call=must_call,
         settle=settle,
+        settle_in=settle_in,
         into=into,
         look=look,
     )
@@ -114,6 +118,7 @@ class _Draft:
     policies: Policies
     must_call: Sequence[str]
     settle: Sequence[str]
+    settle_in: str | None
     into: Into | None
     look: bool
 
@@ -152,7 +157,8 @@ class _Draft:
 
     def _beside(self, seen: Seen, held: Held | None) -> Plan:
         made = self.request(held=held)
-        too_late = answered_otherwise(made.items, self._other_results(), seen)
+        answering = made.items if self._is_awaited else ()
+        too_late = answered_otherwise(answering, self._other_results(), self._behind_anchor(seen))
         if too_late:
             made = self.request(held=held, too_late=too_late)
         run_id = self.here.anchor.run_id if self.here.anchor else None
@@ -187,12 +193,28 @@ class _Draft:
         """What the transcript says of calls that the anchor waited for, where the server waits for others by now."""
         if not self.settle or self.here.anchor is None:
             return []
-        asked = {call.tool_call_id for call in self.here.anchor.pending} - set(self.settle)
+        asked = {call.tool_call_id for call in self.here.anchor.pending} - set(self.settle if self._is_awaited else ())
+        theirs = results_of_others(self.here.tail)
         return [
             result_of(entry)
-            for _, entry in self.here.tail
-            if isinstance(entry, ToolEntry) and entry.tool_call_id in asked
+            for position, entry in self.here.tail
+            if isinstance(entry, ToolEntry) and entry.tool_call_id in asked and position not in theirs
         ]
+
+    @property
+    def _is_awaited(self) -> bool:
+        """Whether what waits, where something does, is the anchor's: some models use ids again and again."""
+        anchor = self.here.anchor
+        return anchor is None or self.settle_in is None or self.settle_in == anchor.message_id
+
+    def _behind_anchor(self, seen: Seen) -> Seen:
+        """What was answered to the anchor's own calls, where others wait by now."""
+        anchor = self.here.anchor
+        ids = [None if isinstance(row, Unknown) else row.id for row in seen.rows]
+        if self._is_awaited or anchor is None or anchor.message_id not in ids:
+            return seen
+        last = len(ids) - 1 - ids[::-1].index(anchor.message_id)
+        return replace(seen, rows=seen.rows[last + 1 :], anchored=True)
 
     @property
     def _on_divergence(self) -> str:
@@ -242,17 +264,17 @@ class _Draft:
         here, anchor = self.here, self.here.anchor
         tail = without_repeated_results(here)
         reasons = [_tell_position(here, self.target, self.conversation_id)]
-        pending = [call_id for call_id in self._pending(held) if call_id not in too_late]
+        pending = [call_id for call_id in self._pending(held) if call_id not in too_late or not self._is_awaited]
         system = system_text(here, self.policies.system_messages)
         keep_system = self.policies.system_messages == "once"
         items = [
-            *answers(tail, pending, reasons, here.answered),
+            *answers(tail if self._is_awaited else (), pending, reasons, here.answered),
             *system.news(here, held.system_texts if held else None, reasons),
             *said(here.inserted, None, (), too_late=(), keep_system=keep_system, more_follows=bool(tail)),
             *said(
                 tail,
                 here.answered,
-                pending,
+                pending if self._is_awaited else (),
                 too_late=too_late,
                 keep_system=keep_system,
                 earlier=here.transcript,

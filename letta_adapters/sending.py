@@ -46,6 +46,7 @@ class Sending:
         nonce: Stands for the ids of messages that have none.
         lost: The turn that the server may have taken, when the same call was made before and its end was not seen.
         look: Whether the conversation is looked at in any case.
+        looked_again: Whether it was looked at once more since calls were found to wait.
     """
 
     job: Job
@@ -54,6 +55,7 @@ class Sending:
     nonce: str
     lost: LostTurn | None
     look: bool = False
+    looked_again: bool = False
 
     @classmethod
     def of(cls, job: Job) -> Sending:

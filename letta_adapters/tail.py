@@ -33,7 +33,7 @@ from letta_adapters.wire import (
     ToolReturn,
 )
 
-__all__ = ["answers", "item", "result_of", "said"]
+__all__ = ["answers", "item", "result_of", "results_of_others", "said"]
 
 _LOG = logging.getLogger("letta_adapters.planner")
 
@@ -58,10 +58,11 @@ def answers(tail: Tail, pending: Sequence[str], reasons: list[str], answered: En
     Raises:
         ValueError: A decision lets the server run a tool that is the program's own.
     """
+    theirs = results_of_others(tail)
     results = {
         entry.tool_call_id: (position, entry)
         for position, entry in tail
-        if isinstance(entry, ToolEntry) and entry.tool_call_id in pending
+        if isinstance(entry, ToolEntry) and entry.tool_call_id in pending and position not in theirs
     }
     undecided = {call.call.tool_call_id for call in _server_calls(answered) if call.waits} - results.keys()
     pending = [call_id for call_id in pending if call_id not in undecided]
@@ -86,6 +87,18 @@ def answers(tail: Tail, pending: Sequence[str], reasons: list[str], answered: En
             framework_id=",".join(ids) if any(ids) else None,
         )
     ]
+
+
+def results_of_others(tail: Tail) -> set[int]:
+    """Where results of another model's calls are: some models use the same ids again and again."""
+    called: set[str] = set()
+    places: set[int] = set()
+    for position, entry in tail:
+        if isinstance(entry, AssistantEntry):
+            called.update(call.tool_call_id for call in entry.calls)
+        elif isinstance(entry, ToolEntry) and entry.tool_call_id in called:
+            places.add(position)
+    return places
 
 
 def _answer_of(entry: ToolEntry) -> Approval:
@@ -142,6 +155,7 @@ def said(
     """
     asked = _asked(answered)
     never_kept, answered_alike = _called(answered) - asked, asked - set(too_late)
+    theirs = results_of_others(tail)
     items: list[Item] = []
     last = tail[-1][0] if tail and not more_follows else None
     for position, entry in tail:
@@ -152,9 +166,11 @@ def said(
                 items.extend(_foreign_turn(position, entry, ends_tail=position == last))
             case ToolEntry():
                 # Rule 2 sends what is pending; of the others, one that was asked for has this very answer.
-                settled = entry.tool_call_id in pending or entry.tool_call_id in answered_alike
-                if not settled and not _is_superseded(position, entry, tail) and _was_kept(entry, never_kept):
-                    name = _name_of(entry.tool_call_id, [*(one for _, one in tail), answered], earlier)
+                ours = position not in theirs
+                settled = ours and (entry.tool_call_id in pending or entry.tool_call_id in answered_alike)
+                lost = never_kept if ours else ()
+                if not settled and not _is_superseded(position, entry, tail) and _was_kept(entry, lost):
+                    name = _name_of(entry.tool_call_id, [answered, *(one for _, one in tail)], earlier)
                     items.append(_foreign_result(position, entry, name))
             case SystemEntry():
                 if keep_system and entry.text:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from letta_adapters.matching import is_the_servers
 from letta_adapters.wire import (
     ApprovalCreate,
     ApprovalRequestMessage,
@@ -41,11 +42,10 @@ def waiting_calls(rows: Sequence[KnownMessage]) -> list[ToolCall | ToolCallDelta
     Args:
         rows: The newest rows of the conversation, newest first.
     """
+    # A summary that was made while they wait is stored after their request.
+    last = next((row.id for row in rows if not is_the_servers(row)), None)
     return [
-        call
-        for row in rows
-        if isinstance(row, ApprovalRequestMessage) and row.id == rows[0].id
-        for call in calls_of(row)
+        call for row in rows if isinstance(row, ApprovalRequestMessage) and row.id == last for call in calls_of(row)
     ]
 
 

@@ -379,6 +379,12 @@ def list_runs_in_flight(conversation_id: str, *, agent_id: str | None = None) ->
     return _get("/v1/runs/", _RUNS.validate_json, query)
 
 
+def list_newest_runs(conversation_id: str, *, limit: int) -> Endpoint[list[Run]]:
+    """List the runs of a conversation, newest first; those of `default` have none."""
+    query: Query = {"conversation_id": check_conversation_id(conversation_id, None), "limit": limit, "order": "desc"}
+    return _get("/v1/runs/", _RUNS.validate_json, query)
+
+
 def list_run_messages(
     run_id: str, *, limit: int | None = None, order: Order | None = None
 ) -> Endpoint[list[KnownMessage | Unknown]]:

@@ -144,7 +144,7 @@ def _return_json(result: ToolReturn, *, parts_as_text: bool = False) -> Row:
         status = "success" if packed["status"] == "OK" else "error"
     else:
         shown = (plain_text(result.response) or "[Multi-modal content]") if parts_as_text else result.response
-        status = "success"
+        status = status if parts_as_text else "success"
     return {
         "type": "tool",
         "tool_return": shown,

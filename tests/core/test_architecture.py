@@ -17,8 +17,9 @@ FRAMEWORKS = {"langchain", "langchain_core", "langgraph", "llama_index", "langch
 
 ORDER = (
     ("errors", "version", "retry", "locks", "wire", "redaction"),
-    ("exchange", "sse", "assembly", "transcript", "identity", "matching", "waiting", "pending", "memory"),
-    ("under_way", "steps", "connections", "joins", "alignment", "plans"),
+    ("exchange", "sse", "assembly", "transcript", "identity", "matching", "pending", "memory"),
+    ("under_way", "steps", "connections", "joins", "waiting"),
+    ("alignment", "plans"),
     ("anchoring",),
     ("reading", "policies", "tail", "stored_turns"),
     ("run_stream", "turn_requests", "system_text"),

@@ -211,6 +211,18 @@ def test_message_ids_are_in_order_and_each_once() -> None:
     assert assembly.message_ids == ("message-1", "message-2")
 
 
+def test_the_message_that_asks_for_approval_is_the_last_whatever_is_written_while_calls_wait() -> None:
+    assembly = Assembly()
+    fed(
+        assembly,
+        text("a"),
+        pending("call-1", "add", "{}"),
+        sse({"message_type": "summary_message", "id": "m-s", "summary": "s"}),
+    )
+    assert assembly.message_ids[-1] != "m-s"
+    assert "m-s" in assembly.message_ids
+
+
 ANSWERED = (ping(1), result("call-1", "42", 2), text("so", 3), stop(), usage(), DONE)
 
 

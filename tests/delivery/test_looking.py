@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from letta_adapters.client.endpoints import Endpoint
-from letta_adapters.delivery_steps import Claim, Flow
+from letta_adapters.delivery_steps import Claim, Flow, Pause
 from letta_adapters.errors import Divergence, NotFound
 from letta_adapters.matching import Row
 from letta_adapters.policies import Policies
 from letta_adapters.transcript import AssistantEntry, Entry, HumanEntry
-from letta_adapters.wire import AssistantMessage, ToolReturnMessage
+from letta_adapters.wire import AssistantMessage, Run, ToolReturnMessage
 from tests.delivery.dialogues import BEFORE, MESSAGES, NEXT, answer, of_strangers, rows_of
 from tests.delivery.flows import (
     FOLLOWED,
@@ -18,6 +18,7 @@ from tests.delivery.flows import (
     PINNED,
     PROMPT,
     asked,
+    asks_for_runs,
     begin,
     claim,
     conversation,
@@ -96,7 +97,24 @@ def test_a_full_page_that_does_not_tell_is_followed_by_the_next_one() -> None:
 def test_what_the_pages_hold_is_seen_together() -> None:
     flow, _ = looking(MORE)
     flow.send([*settled(100 - 2), *rows_of()])
+    assert asks_for_runs(flow.send([]))
+    flow.send([])
+    flow.send([*settled(100 - 2), *rows_of()])
     assert told(flow.send([])) == ["three"]
+
+
+def test_what_is_there_in_part_is_read_again_once_nothing_is_in_flight() -> None:
+    """It may be the beginning of a turn that has stored the rest meanwhile."""
+    flow, _ = looking(MORE)
+    assert asks_for_runs(flow.send(rows_of()))
+    assert asked(flow.send([])) == MESSAGES
+    assert sent(flow.send(rows_of(MORE))).stored_run_id == "run-2"
+
+
+def test_what_is_there_in_part_is_waited_for_while_its_turn_is_in_flight() -> None:
+    flow, _ = looking(MORE)
+    flow.send(rows_of())
+    assert isinstance(flow.send([Run(id="run-2", status="running", conversation_id="conv-1")]), Pause)
 
 
 @pytest.mark.parametrize("rows", [[*rows_of(), *settled(98)], settled(99)], ids=["sent before", "not full"])
@@ -218,7 +236,19 @@ def test_what_the_page_did_not_show_is_read_among_the_newest_rows() -> None:
     flow.send([])
     step = flow.send(conversation("conv-1", "message-p", "message-s", "message-run-2-0", "message-run-2-answer"))
     assert query(step) == {"agent_id": "agent-1", "order": "desc", "limit": 100}
-    assert sent(flow.send(rows_of()[::-1])).stored_run_id == "run-2"
+    step = flow.send(rows_of()[::-1])
+    assert query(step) == {"conversation_id": "conv-1", "order": "desc", "limit": 100}
+    assert sent(flow.send([Run(id="run-2"), Run(id="run-1")])).stored_run_id == "run-2"
+
+
+def test_what_came_after_an_anchor_that_was_summed_up_is_found_by_its_runs() -> None:
+    """The summary took the question with the anchor; it is not to be asked again."""
+    flow = begin(NEXT, FOLLOWED)
+    claim(flow, next(flow))
+    flow.send([])
+    flow.send(conversation("conv-1", "message-p", "message-s"))
+    flow.send(rows_of()[::-1])
+    assert sent(flow.send([Run(id="run-2"), Run(id="run-1")])).stored_run_id == "run-2"
 
 
 def test_a_conversation_that_lists_nothing_and_is_not_there_is_gone() -> None:

@@ -31,7 +31,8 @@ from letta_adapters.wire import (
     ToolReturn,
     UserMessage,
 )
-from tests.delivery.flows import asked, busy, claim, patience_of
+from tests.delivery.dialogues import BEFORE
+from tests.delivery.flows import asked, busy, claim, conversation, patience_of
 
 PINNED = Target(agent_id="agent-1", conversation_id="conv-1")
 FOLLOWED = Target(agent_id="agent-1")
@@ -97,6 +98,12 @@ def refused(flow: Flow) -> object:
     return flow.send(TurnOutcome(result=error, run_id="run-2", replayed=False))
 
 
+def in_context(flow: Flow, *rows: ApprovalRequestMessage | ApprovalResponseMessage) -> object:
+    """List rows behind the anchor, then tell that the model sees them: of an answer that is asked for, too."""
+    assert asked(flow.send(list(rows))) == ("GET", "/v1/conversations/conv-1")
+    return flow.send(conversation("conv-1", "message-p", "message-1", *(row.id for row in rows)))
+
+
 def agent(**fields: Any) -> Agent:
     return Agent.model_validate({"id": "agent-1", "name": "a", **fields})
 
@@ -153,7 +160,7 @@ def test_a_call_that_still_waits_is_answered() -> None:
 def test_a_call_that_has_this_very_answer_is_read_back_whatever_the_id_of_the_result(id: str) -> None:
     flow = begin([FIRST, CALLED, replace(RESULT, id=id)])
     claim(flow, next(flow))
-    assert stored_run_of(flow.send([response("3")])) == "run-1"
+    assert stored_run_of(in_context(flow, response("3"))) == "run-1"
 
 
 def test_a_call_that_was_made_again_under_the_same_id_does_not_hide_the_answer_to_the_first() -> None:
@@ -161,13 +168,13 @@ def test_a_call_that_was_made_again_under_the_same_id_does_not_hide_the_answer_t
     claim(flow, next(flow))
     calls = [ToolCall(name="add", arguments="{}", tool_call_id="call-1")]
     again = ApprovalRequestMessage(id="message-9", tool_call=None, tool_calls=calls)
-    assert stored_run_of(flow.send([response("3"), again])) == "run-1"
+    assert stored_run_of(in_context(flow, response("3"), again)) == "run-1"
 
 
 def test_pinned_a_result_that_comes_too_late_is_told_as_text() -> None:
     flow = begin([FIRST, CALLED, RESULT])
     claim(flow, next(flow))
-    (text,) = told(flow.send([response("denied")]))
+    (text,) = told(in_context(flow, response("denied")))
     assert "3" in text
     assert "approval" not in text
 
@@ -179,7 +186,23 @@ def test_followed_a_result_that_comes_too_late_belongs_to_another_branch() -> No
     flow.send([response("denied"), went_on])
 
 
+def test_an_old_answer_to_a_call_of_the_same_id_is_not_taken_for_the_answer_to_this_one() -> None:
+    """After a compaction old rows are listed as new ones, and some models use ids again and again."""
+    flow = begin([FIRST, CALLED, RESULT])
+    claim(flow, next(flow))
+    flow.send([response("3")])
+    assert told(flow.send(conversation("conv-1", "message-p", "message-1"))) == ["approval"]
+
+
 # Rule 9: calls that the transcript does not know of.
+
+
+def test_followed_what_waits_may_be_of_another_branch_so_it_is_looked_at_once_more() -> None:
+    flow = begin([*BEFORE, FIRST], FOLLOWED)
+    claim(flow, next(flow))
+    flow.send([])
+    assert isinstance(refused(flow), Claim)
+    assert asked(flow.send(None)) == ("GET", "/v1/conversations/conv-1/messages")
 
 
 def test_calls_to_tools_that_are_offered_are_denied_with_the_new_message() -> None:

@@ -112,6 +112,21 @@ def test_turns_of_another_dialogue_in_the_same_conversation_are_there_already() 
     assert sent(plan(transcript, PINNED)) == [("user", "c")]
 
 
+def test_turns_in_the_same_words_in_the_same_conversation_are_there_already() -> None:
+    first = [ASKED, ours("b", where=HERE)]
+    again = [human("a", id="h2"), ours("c", where=anchor(message_id="message-12", knew=[ASKED]))]
+    assert sent(plan([*first, *again, human("d")], PINNED)) == [("user", "d")]
+
+
+def test_a_branch_that_asks_in_the_same_words_is_told_with_its_own_question() -> None:
+    question = human("and?", id="h7")
+    branch = [question, ours("x", where=ELSEWHERE)]
+    known = [ASKED, ours("b", where=HERE), human("and?", id="h8")]
+    last = ours("y", where=anchor(message_id="message-12", knew=known))
+    made = plan([*known[:2], *branch, known[2], last, human("d")], FOLLOWED)
+    assert [item.framework_id for item in made.items] == ["h7", None, None]
+
+
 def test_what_nobody_answered_in_another_dialogue_of_the_same_conversation_is_told() -> None:
     first = human("x", id="h8")
     other = [first, ours("y", where=anchor(message_id="message-1", knew=[first])), human("still there?", id="h9")]

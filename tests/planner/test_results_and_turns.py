@@ -6,9 +6,11 @@ import logging
 
 import pytest
 
+from letta_adapters.matching import same_answer
 from letta_adapters.planner import plan
+from letta_adapters.tail import result_of
 from letta_adapters.transcript import HumanEntry, ToolEntry
-from letta_adapters.wire import ApprovalCreate, Base64Image, ImageContent, TextContent
+from letta_adapters.wire import ApprovalCreate, Base64Image, ImageContent, TextContent, ToolReturn
 from tests.planner.dialogue import (
     FOLLOWED,
     PINNED,
@@ -32,6 +34,41 @@ from tests.planner.dialogue import (
 PICTURE = ImageContent(source=Base64Image(media_type="image/png", data="aGk="))
 
 # Rule 2: tool results.
+
+
+def test_a_result_of_another_models_call_of_the_same_id_is_no_answer_to_ours() -> None:
+    made = plan([human("a"), ours("", "call_0"), foreign("", "call_0"), result("call_0", "9"), human("b")], FOLLOWED)
+    approval, *others = sent(made)
+    assert approval == ("approval", [("call_0", "denied")])
+    assert ("user", "[The tool look answered: 9]") in others
+
+
+def test_a_result_of_a_call_of_before_is_no_answer_to_a_strangers_of_the_same_id() -> None:
+    transcript = [human("a"), ours("", "call_0"), result("call_0", "3"), human("b")]
+    rows = [responded("call_0"), waiting("call_0")]
+    seen = following(*rows)
+    ours_waits = plan(transcript, PINNED, seen=seen, settle=["call_0"], settle_in="message-9")
+    another_waits = plan(transcript, PINNED, seen=seen, settle=["call_0"], settle_in="message-w")
+    assert sent(ours_waits)[0] != ("approval", [("call_0", "denied")])
+    assert sent(another_waits)[0] == ("approval", [("call_0", "denied")])
+
+
+@pytest.mark.parametrize(
+    ("given", "listed", "same"),
+    [
+        ((TextContent(text="seen"), PICTURE), "seen [Image omitted]", True),
+        ((PICTURE,), "[Image omitted]", True),
+        ((PICTURE, PICTURE), "[2 images omitted]", True),
+        ((TextContent(text="seen"), PICTURE), "heard [Image omitted]", False),
+        ((PICTURE,), "seen", False),
+    ],
+    ids=["text and image", "image", "images", "another text", "text instead"],
+)
+def test_a_result_with_images_is_known_by_what_a_list_shows_of_it(
+    given: tuple[TextContent | ImageContent, ...], listed: str, same: bool
+) -> None:
+    sent_before = result_of(ToolEntry(tool_call_id="call-1", content=given))
+    assert same_answer(sent_before, ToolReturn(tool_call_id="call-1", tool_return=listed, status="success")) is same
 
 
 def test_results_of_all_pending_calls_go_first_in_one_message() -> None:

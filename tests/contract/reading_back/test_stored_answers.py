@@ -77,3 +77,8 @@ def test_parts_are_listed_as_text_without_their_images(
     wire.post(conversation_id, answers(result(turn.call_id, parts)), client_tools=CLIENT_TOOLS, max_steps=1)
     (row,) = [row for row in wire.rows(conversation_id) if row["message_type"] == "approval_response_message"]
     assert row["approvals"][0]["tool_return"] == listed
+
+
+def test_an_error_with_parts_is_listed_as_one(wire: Wire, conversation_id: str) -> None:
+    _, row = answered(wire, conversation_id, [TEXT, IMAGE], status="error")
+    assert row["approvals"][0]["status"] == "error"
