@@ -86,15 +86,24 @@ class Wire:
     Args:
         double: The server.
         fault: What goes wrong.
-        sent: The turns that were sent, for whoever checks them.
+        planned: The turns that were to be sent.
+        overtaken: Whether a conversation got more between the last look at it and the sending.
     """
 
     double: Double
     fault: Fault | None = None
-    sent: list[PreparedTurn] = field(default_factory=list["PreparedTurn"])
+    planned: list[PreparedTurn] = field(default_factory=list["PreparedTurn"])
     requests: list[Request] = field(default_factory=list[Request])
+    overtaken: bool = False
+    _looked: dict[str, int] = field(default_factory=dict[str, int])
     _gone: BrokenKind | None = None
     _cut: bool = False
+
+    @property
+    def sent(self) -> list[PreparedTurn]:
+        """Those that were sent, for whoever checks them."""
+        paths = {request.path for request in self.requests if request.method == "POST"}
+        return [one for one in self.planned if f"/v1/conversations/{one.conversation_id}/messages" in paths]
 
     def open(self, request: Request) -> Answer:
         """Send a request.
@@ -102,9 +111,10 @@ class Wire:
         Raises:
             Broken: The connection is gone.
             ProcessDied: So is everything else.
-        CallerLeft: So is the caller.
+            CallerLeft: So is the caller.
         """
         self.requests.append(request)
+        self._note_looks(request)
         if self._gone is not None:
             raise _broken(self._gone)
         fault = self._fault_at(request)
@@ -136,6 +146,14 @@ class Wire:
         if self._cut:
             self._cut = False
             raise _broken(BrokenKind.LOST)
+
+    def _note_looks(self, request: Request) -> None:
+        if request.path.endswith("/messages") and request.path.startswith("/v1/conversations/"):
+            has = self.double.stored_in(request.path.split("/")[3])
+            if request.method == "GET":
+                self._looked[request.path] = has
+            else:
+                self.overtaken = self._looked.get(request.path, has) != has
 
     def _fault_at(self, request: Request) -> Fault | None:
         fault = self.fault
@@ -194,7 +212,7 @@ def carry(flow: Flow, wire: Wire, process: Process) -> Carrying:
                 process.clock.wait(step.seconds)
                 wire.double.let_time_pass()
             else:
-                wire.sent.append(step)
+                wire.planned.append(step)
                 if hold is None or held != step.conversation_id:
                     _let_go(hold)
                     hold, held = process.hold(step.conversation_id, step.agent_id), step.conversation_id

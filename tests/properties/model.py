@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
+from letta_adapters.testing.gates import Gates
+from letta_adapters.testing.model import ModelPort, Question
 from letta_adapters.testing.script import Call, Hold, Reply
 
-__all__ = ["NOBODY", "SAME", "ScriptedModel", "human_text", "numbers_in", "reply_text"]
+__all__ = ["NOBODY", "SAME", "Port", "ScriptedModel", "human_text", "is_summary", "numbers_in", "reply_text"]
 
 NOBODY = -1
 """Stands for the number of a message that has none."""
@@ -33,6 +36,11 @@ def reply_text(number: int) -> str:
 def numbers_in(text: str) -> list[int]:
     """The numbers of the messages that a text holds."""
     return [int(number) for number in _NUMBER.findall(text)]
+
+
+def is_summary(text: str) -> bool:
+    """Whether a text is what a compaction left of older messages."""
+    return '"system_alert"' in text
 
 
 class ScriptedModel:
@@ -64,9 +72,10 @@ class ScriptedModel:
         if str(messages[0]["content"]).startswith("Summarize"):
             return Reply(text=str(messages[-1]["content"]))
         last = max((i for i, message in enumerate(messages) if message["role"] == "user"), default=-1)
-        asked = numbers_in(str(messages[last]["content"])) if last >= 0 else []
+        question = str(messages[last]["content"]) if last >= 0 else ""
+        asked = numbers_in(question)
         number = asked[-1] if asked else NOBODY
-        round_number = sum(1 for message in messages[last + 1 :] if message.get("tool_calls"))
+        round_number = _rounds_in(question) + sum(1 for message in messages[last + 1 :] if message.get("tool_calls"))
         if self._fails_now():
             return Reply(fail=500)
         return Reply(**self._said(number, round_number), hold=self._hold())
@@ -91,3 +100,39 @@ class ScriptedModel:
         self._holds = False
         self.gates.append(f"gate-{uuid4()}")
         return Hold(gate=self.gates[-1], after=0)
+
+
+def _rounds_in(question: str) -> int:
+    """How many rounds of tools went before, where a compaction made a summary of them: each left a line."""
+    return re.split(r"#\d+#", question)[-1].count("[tool]") if is_summary(question) else 0
+
+
+class Port(ModelPort):
+    """Asks the model, and notes what each run told it to be.
+
+    `counts`: the calls of each answer are counted from nought, and have no other ids.
+    """
+
+    def __init__(self, *, model: ScriptedModel, gates: Gates, counts: bool) -> None:
+        super().__init__(function=model, gates=gates)
+        self.prompts: dict[str, str] = {}
+        self._counts = counts
+
+    def ask(
+        self,
+        messages: Sequence[dict[str, Any]],
+        tools: Sequence[dict[str, Any]],
+        *,
+        run_id: str,
+        needs_approval: Callable[[str], bool],
+        handle: str | None = None,
+    ) -> Question:
+        self.prompts[run_id] = str(messages[0]["content"])
+        question = _Counted if self._counts else Question
+        return question(self.function(messages), gates=self._gates, run_id=run_id, needs_approval=needs_approval)
+
+
+class _Counted(Question):
+    def __init__(self, reply: Reply, *, gates: Gates, run_id: str, needs_approval: Callable[[str], bool]) -> None:
+        super().__init__(reply, gates=gates, run_id=run_id, needs_approval=needs_approval)
+        self._calls = tuple(replace(call, id=f"call_{number}") for number, call in enumerate(self._calls))

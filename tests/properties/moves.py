@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from letta_adapters.policies import OnRerun
+from letta_adapters.policies import OnRerun, SystemPolicy
 from tests.properties.carrier import Fault
 
 __all__ = [
+    "Asking",
     "Bending",
     "Compact",
+    "Configure",
     "Delete",
     "Edit",
     "Foreign",
+    "Forge",
+    "Insist",
     "Join",
     "Mishap",
     "Move",
@@ -26,6 +30,7 @@ __all__ = [
     "Start",
     "Stranger",
     "Strip",
+    "Switch",
     "System",
     "Together",
     "Trim",
@@ -62,6 +67,7 @@ class Say(_OnDialogue):
         same: Whether these are the same words as always.
         same_id: Whether they have the same id as always, too.
         works: Whether the program runs tools; if not, calls stay open.
+        compacts: Whether the server makes a summary after every answer of the model, in the midst of the turn.
         mishaps: What goes wrong, delivery by delivery.
     """
 
@@ -71,6 +77,7 @@ class Say(_OnDialogue):
     same: bool = False
     same_id: bool = False
     works: bool = True
+    compacts: bool = False
     mishaps: tuple[Mishap | None, ...] = ()
 
 
@@ -111,6 +118,14 @@ class Edit(_OnDialogue):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Insist(_OnDialogue):
+    """The program asks for a call of a tool where the last word is the agent's; `obeys`: it makes one."""
+
+    obeys: bool = False
+    mishaps: tuple[Mishap | None, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rewind(_OnDialogue):
     """The program keeps a copy of the dialogue up to an earlier answer, counted from the end, as a dialogue."""
 
@@ -141,6 +156,21 @@ class System(_OnDialogue):
 @dataclass(frozen=True, kw_only=True)
 class Strip(_OnDialogue):
     """The metadata of every message gets lost."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forge(_OnDialogue):
+    """Somebody alters the anchor of an answer, counted from the end.
+
+    Args:
+        which: The answer.
+        elsewhere: Whether it then leads to another conversation of the agent; else it waits for another call.
+        signature: What becomes of its signature: it stays as it was, is left out, or is made with another key.
+    """
+
+    which: int = 0
+    elsewhere: bool = True
+    signature: Literal["stale", "none", "other"] = "stale"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,12 +205,14 @@ class Together(_OnDialogue):
         count: How many.
         same: Whether they say the same: two deliveries of one transcript.
         calls: Whether the agent calls a tool in them.
+        apart: Whether they are in two processes.
         schedule: Which of them does the next step, over and over.
     """
 
     count: int = 2
     same: bool = False
     calls: bool = False
+    apart: bool = False
     schedule: tuple[int, ...] = ()
 
 
@@ -189,10 +221,27 @@ class Restart:
     """The process ends in peace, and another one goes on."""
 
 
-Bending = Foreign | System | Strip | Trim | Delete | Compact | Stranger
+@dataclass(frozen=True, kw_only=True)
+class Switch:
+    """Another process goes on; the two share nothing but the server."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configure:
+    """The program decides otherwise from here on; `ephemeral` where a transcript is followed."""
+
+    system_messages: SystemPolicy = "once"
+    on_divergence: Literal["append", "error"] | None = None
+    ephemeral: bool = False
+
+
+Asking = Say | Work | Regenerate | Edit | Insist | Join | Together
+"""What the program asks for."""
+
+Bending = Rewind | Foreign | System | Strip | Trim | Delete | Compact | Stranger | Forge
 """What happens to a transcript or a conversation between two deliveries."""
 
-Move = Start | Say | Work | Regenerate | Edit | Rewind | Join | Together | Restart | Bending
+Move = Start | Restart | Switch | Configure | Asking | Bending
 
 
 Pinned = Literal["conversation", "default"]
@@ -211,6 +260,10 @@ class Scenario:
         ids: Whether the framework gives messages ids.
         threads: Whether the program says which thread a dialogue belongs to.
         parallel_calls: Whether the agent may call several tools at once.
+        counts_calls: Whether the calls of every answer have the same ids.
+        names: Whether users have names.
+        parts: Whether most of what is said and given has images.
+        signed: Whether anchors are signed.
         on_rerun: What becomes of a request that was sent before, in followed mode.
         rehearses: Whether every plan is made twice.
     """
@@ -222,5 +275,9 @@ class Scenario:
     ids: bool = True
     threads: bool = False
     parallel_calls: bool = True
+    counts_calls: bool = False
+    names: bool = False
+    parts: bool = False
+    signed: bool = False
     on_rerun: OnRerun = "attach"
     rehearses: bool = False

@@ -10,13 +10,26 @@ from hypothesis import strategies as st
 from tests.properties import moves as m
 from tests.properties.budget import PHRASES
 from tests.properties.carrier import Fault
+from tests.properties.held_back import is_drawn
 
-__all__ = ["BENDING", "BRANCHING", "BREAKING", "TALKING", "scenarios"]
+__all__ = [
+    "APART",
+    "BENDING",
+    "BRANCHING",
+    "BREAKING",
+    "COMPACTING",
+    "CONFIGURING",
+    "FORGING",
+    "INSISTING",
+    "TALKING",
+    "scenarios",
+]
 
 Phrases = st.SearchStrategy[tuple[m.Move, ...]]
 
 _SMALL = st.integers(0, 2)
 _FLAG = st.booleans()
+_COMPACTS = st.just(is_drawn("summaries in mid-turn"))
 _FOLLOWED = st.none()
 _WITH_REDIS = st.just(True)
 _ROUNDS = st.sampled_from([(), (), (), (1,), (2,), (0,), (1, 1), (3, 1), (0, 2)])
@@ -63,6 +76,22 @@ def _left_open(dialogue: int, work: m.Work) -> tuple[m.Move, ...]:
 
 def _then_says(bend: m.Bending) -> tuple[m.Move, ...]:
     return bend, m.Say(dialogue=bend.dialogue)
+
+
+def _says_then(insist: m.Insist) -> tuple[m.Move, ...]:
+    return m.Say(dialogue=insist.dialogue), insist
+
+
+def _insists_twice(dialogue: int) -> tuple[m.Move, ...]:
+    return m.Insist(dialogue=dialogue), m.Insist(dialogue=dialogue, obeys=True)
+
+
+def _configured_says(configure: m.Configure, say: m.Say) -> tuple[m.Move, ...]:
+    return configure, say
+
+
+def _elsewhere_says(say: m.Say) -> tuple[m.Move, ...]:
+    return m.Switch(), say
 
 
 def _goes_two_ways(rewind: m.Rewind) -> tuple[m.Move, ...]:
@@ -124,12 +153,72 @@ BRANCHING: Phrases = st.one_of(
 """Dialogues that go on in several ways at once, and come together again."""
 
 
+INSISTING: Phrases = st.one_of(
+    st.builds(
+        _says_then,
+        st.builds(m.Insist, dialogue=_SMALL, obeys=_FLAG, mishaps=st.one_of(st.just(()), st.just(()), _MISHAPS)),
+    ),
+    st.builds(_insists_twice, _SMALL),
+    _alone(st.builds(m.Insist, dialogue=_SMALL, obeys=_FLAG)),
+    _alone(_SAY),
+    _alone(_FOREIGN),
+)
+"""Dialogues in which the program forces calls of tools."""
+
+COMPACTING: Phrases = st.one_of(
+    _alone(st.builds(m.Say, dialogue=_SMALL, rounds=_ROUNDS, works=_FLAG, compacts=_COMPACTS)),
+    _alone(st.builds(m.Say, dialogue=_SMALL, rounds=_ROUNDS, works=_FLAG, compacts=_COMPACTS, mishaps=_MISHAPS)),
+)
+"""Dialogues whose older messages the server puts in a summary, in the midst of a turn."""
+
+FORGING: Phrases = st.builds(
+    _then_says,
+    st.builds(
+        m.Forge,
+        dialogue=_SMALL,
+        which=_SMALL,
+        elsewhere=_FLAG,
+        signature=st.sampled_from(["stale", "none", "other"]),
+    ),
+)
+"""Dialogues of which somebody altered an anchor."""
+
+CONFIGURING: Phrases = st.builds(
+    _configured_says,
+    st.builds(
+        m.Configure,
+        system_messages=st.sampled_from(["once", "override", "ignore"]),
+        on_divergence=st.sampled_from([None, None, "append", "error"]),
+        ephemeral=_FLAG,
+    ),
+    _SAY,
+)
+"""Programs that decide otherwise from here on."""
+
+APART: Phrases = st.one_of(
+    _alone(
+        st.builds(
+            m.Together,
+            dialogue=_SMALL,
+            count=st.integers(2, 3),
+            same=_FLAG,
+            calls=_FLAG if is_drawn("calls of two processes") else st.just(False),
+            apart=st.just(True),
+            schedule=st.lists(_SMALL, max_size=10).map(tuple),
+        )
+    ),
+    st.builds(_elsewhere_says, _SAY),
+)
+"""Dialogues that two processes go on with, one after the other or both at once."""
+
+
 def scenarios(
     *kinds: Phrases,
     most: int = PHRASES,
     pinned: st.SearchStrategy[m.Pinned | None] = _FOLLOWED,
     redis: st.SearchStrategy[bool] = _WITH_REDIS,
     ids: st.SearchStrategy[bool] = _FLAG,
+    signed: st.SearchStrategy[bool] = _FLAG,
 ) -> st.SearchStrategy[m.Scenario]:
     """Scenarios that mostly begin with a question, and go on with phrases of some kinds.
 
@@ -139,6 +228,7 @@ def scenarios(
         pinned: Whether all dialogues go to one conversation.
         redis: Whether the server streams in the background.
         ids: Whether messages have ids.
+        signed: Whether anchors are signed.
     """
     phrases = st.lists(st.one_of(*kinds), min_size=1, max_size=most)
     return st.builds(
@@ -150,6 +240,10 @@ def scenarios(
         threads=_FLAG,
         forks_at_message=_FLAG,
         parallel_calls=_FLAG,
+        counts_calls=_FLAG if is_drawn("call ids that repeat") else st.just(False),
+        names=_FLAG,
+        parts=_FLAG,
+        signed=signed,
         on_rerun=st.sampled_from(["attach", "attach", "attach", "fork"]),
         rehearses=st.sampled_from([True] + 9 * [False]),
     )

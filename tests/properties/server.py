@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from email.utils import format_datetime
 from functools import cache
@@ -22,14 +22,15 @@ from letta_adapters.testing.errors import ApiError, ModelError
 from letta_adapters.testing.gates import Gates
 from letta_adapters.testing.http import api_error
 from letta_adapters.testing.messages import now
-from letta_adapters.testing.model import Model, ModelPort
+from letta_adapters.testing.model import ModelPort
 from letta_adapters.testing.resources import agent_from
 from letta_adapters.testing.routes_agents import AgentRoutes
 from letta_adapters.testing.routes_conversations import ConversationRoutes
 from letta_adapters.testing.routes_runs import RunRoutes
 from letta_adapters.testing.server_tools import ServerTool
 from letta_adapters.testing.state import Agent, Store
-from tests.properties.model import ScriptedModel
+from tests.properties.kept import Kept, kept
+from tests.properties.model import Port, ScriptedModel
 
 __all__ = ["Answer", "Double"]
 
@@ -40,6 +41,9 @@ _LATER = timedelta(seconds=10)
 
 _UNTIL_ASKED = 10
 """Rounds of the loop after which a turn that began has asked its model."""
+
+_SMALL_WINDOW, _LARGE_WINDOW = 100, 128_000
+"""Tokens of an agent's context; every answer of the model takes 120."""
 
 _ROLL = ServerTool(
     id="tool-roll",
@@ -66,13 +70,23 @@ class Double:
         loop: What its coroutines run in; it stands still between two calls.
         redis: Whether it can stream in the background, and locks.
         forks_at_message: Whether it forks a conversation anywhere, as Letta Cloud does.
+        counts_calls: Whether the model's calls have the same ids in every answer.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, redis: bool, forks_at_message: bool) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        redis: bool = True,
+        forks_at_message: bool = False,
+        counts_calls: bool = False,
+    ) -> None:
         self._loop = loop
         self._gates = Gates()
         self.model = ScriptedModel()
-        self.engine = _engine(self.model, self._gates, redis=redis, forks_at_message=forks_at_message)
+        self.port = Port(model=self.model, gates=self._gates, counts=counts_calls)
+        self.engine = _engine(self.port, self._gates, redis=redis, forks_at_message=forks_at_message)
+        self._deleted: list[Kept] = []
         self._served_by = {type(routes): routes for routes in _routes_of(self.engine)}
 
     @property
@@ -94,8 +108,35 @@ class Double:
         self.store.set_system(agent.default, self.store.compiled_system(agent, "default"))
         return agent
 
+    def compact_by_itself(self, *, always: bool) -> None:
+        """Let agents make a summary after every answer of the model, or hardly ever."""
+        for agent in self.store.agents.values():
+            agent.context_window = _SMALL_WINDOW if always else _LARGE_WINDOW
+
+    def kept(self, agent_id: str, conversation_id: str) -> Kept:
+        """What a conversation has, or had when it was deleted."""
+        if conversation_id == "default":
+            return kept(self.store, self.store.agent(agent_id).default)
+        deleted = [one for one in self._deleted if one.id == conversation_id]
+        return deleted[-1] if deleted else kept(self.store, self.store.conversations[conversation_id])
+
+    def stored_in(self, conversation_id: str) -> int:
+        """How many messages a conversation has, or the agents' own ones have."""
+        if conversation_id == "default":
+            return sum(len(agent.default.entries) for agent in self.store.agents.values())
+        conversation = self.store.conversations.get(conversation_id)
+        return len(conversation.entries) if conversation is not None else 0
+
+    def all_kept(self) -> list[Kept]:
+        """The same of all conversations that there ever were."""
+        there = [one for one in self.store.conversations.values() if not one.deleted]
+        defaults = [agent.default for agent in self.store.agents.values()]
+        return [*self._deleted, *(kept(self.store, one) for one in (*there, *defaults))]
+
     def call(self, request: Request) -> Answer:
         """Make a request and wait for the head of its answer; turns that it starts go on while others call."""
+        if request.method == "DELETE":
+            self._keep(request.path.rpartition("/")[2])
         runs = len(self.engine.runs)
         responding = self._respond(request)
         response = _at_once(responding) if request.method == "GET" else self._loop.run_until_complete(responding)
@@ -128,6 +169,11 @@ class Double:
         """Let the turns in flight come to where their model is asked."""
         self._loop.run_until_complete(_ticks(_UNTIL_ASKED))
 
+    def _keep(self, conversation_id: str) -> None:
+        conversation = self.store.conversations.get(conversation_id)
+        if conversation is not None and not conversation.deleted:
+            self._deleted.append(replace(kept(self.store, conversation), deleted=True))
+
     def _open_gates(self) -> None:
         for gate in self.model.gates:
             self._gates.open(gate)
@@ -157,11 +203,11 @@ class Double:
             return await api_error(given, error)
 
 
-def _engine(model: Model, gates: Gates, *, redis: bool, forks_at_message: bool) -> Engine:
+def _engine(port: ModelPort, gates: Gates, *, redis: bool, forks_at_message: bool) -> Engine:
     return Engine(
         store=Store(),
         gates=gates,
-        model=ModelPort(function=model, gates=gates),
+        model=port,
         redis=redis,
         ping_every=60.0,
         handles=("vllm/scripted",),
@@ -184,7 +230,9 @@ class _Route:
 @cache
 def _known_routes() -> list[_Route]:
     """All routes, the same for every engine: to put them together takes as long as half a turn."""
-    engine = _engine(ScriptedModel(), Gates(), redis=True, forks_at_message=False)
+    gates = Gates()
+    port = Port(model=ScriptedModel(), gates=gates, counts=False)
+    engine = _engine(port, gates, redis=True, forks_at_message=False)
     return [
         _Route(
             pattern=route.path_regex,

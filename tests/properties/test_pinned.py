@@ -21,13 +21,13 @@ pytestmark = pytest.mark.timeout(TIMEOUT)
 CONVERSATION: st.SearchStrategy[Pinned] = st.sampled_from(["conversation", "conversation", "default"])
 
 
-@share(8)
+@share(5)
 @given(scenario=scenarios(TALKING, BREAKING, pinned=CONVERSATION))
 def test_a_conversation_gets_every_message_once_whatever_breaks(loop: Loop, scenario: m.Scenario) -> None:
     play(scenario, loop)
 
 
-@share(7)
+@share(5)
 @given(scenario=scenarios(TALKING, BENDING, BRANCHING, pinned=CONVERSATION))
 def test_dialogues_that_share_a_conversation_lose_nothing(loop: Loop, scenario: m.Scenario) -> None:
     play(scenario, loop)
