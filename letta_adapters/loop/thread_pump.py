@@ -28,6 +28,8 @@ from letta_adapters.loop.steps import Ask, Attach, LoopEvent, Read, RoundFinishe
 
 __all__ = ["ThreadPump"]
 
+_SECOND = 1.0
+
 
 class ThreadPump(Pump):
     """Carries a loop in a thread."""
@@ -49,8 +51,10 @@ class ThreadPump(Pump):
             threading.Thread(target=context.run, args=(self._run,), name="letta-loop", daemon=True).start()
 
     def take(self) -> LoopEvent | Over:
-        """Wait for the next event."""
-        return self._outbox.get()
+        """Wait for the next event, second by second: a signal that comes just before a wait begins does not end it."""
+        while True:
+            with suppress(Empty):
+                return self._outbox.get(timeout=_SECOND)
 
     def wait(self, timeout: float | None) -> bool:
         """Wait for the end."""
