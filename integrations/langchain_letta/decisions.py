@@ -14,7 +14,7 @@ from langchain_core.messages import BaseMessage, ToolMessage
 
 from langchain_letta.blocks import WAITS
 
-__all__ = ["ApprovalRequest", "Decision", "approval_requests", "approval_result", "decision_of"]
+__all__ = ["ApprovalRequest", "Decision", "approval_requests", "approval_result", "decision_of", "waiting_blocks"]
 
 _KEY = "letta_approval"
 """Where a decision stands in `ToolMessage.additional_kwargs`."""
@@ -49,14 +49,18 @@ def approval_requests(message: BaseMessage) -> list[ApprovalRequest]:
         print(approval_requests(answer))
         ```
     """
+    return [
+        ApprovalRequest(tool_call_id=block["id"], name=block["name"], args=block["args"])
+        for block in waiting_blocks(message)
+    ]
+
+
+def waiting_blocks(message: BaseMessage) -> list[dict[str, Any]]:
+    """The blocks of these calls."""
     if isinstance(message.content, str):
         return []
     blocks = [cast("dict[str, Any]", block) for block in message.content_blocks if block["type"] == "server_tool_call"]
-    return [
-        ApprovalRequest(tool_call_id=block["id"], name=block["name"], args=block["args"])
-        for block in blocks
-        if WAITS in (block.get("extras") or ())
-    ]
+    return [block for block in blocks if WAITS in (block.get("extras") or ())]
 
 
 def approval_result(tool_call_id: str, approve: bool, reason: str | None = None) -> ToolMessage:

@@ -18,6 +18,7 @@ from langgraph.types import Command
 from typing_extensions import NotRequired, override
 
 from langchain_letta.chat_model import ChatLetta
+from langchain_letta.decisions import waiting_blocks
 from langchain_letta.messages import ANCHOR_KEY
 from letta_adapters.anchoring import Target
 from letta_adapters.errors import LettaError
@@ -42,6 +43,9 @@ class Head(TypedDict):
 
     tools: list[str]
     """Names of the tools that were offered."""
+
+    waiting: list[dict[str, Any]]
+    """The answer's blocks of calls that wait for a person, who decides about them and nobody else."""
 
 
 class LettaState(AgentState[Any]):
@@ -126,7 +130,7 @@ class LettaMiddleware(AgentMiddleware[LettaState, Any, Any]):
         new = _new_to(frozenset(head["told"]), request.messages)
         if not new:
             return request  # the same is asked again: the conversation is found by what it begins with
-        hint = AIMessage("", response_metadata={ANCHOR_KEY: head["anchor"]})
+        hint = AIMessage([*head["waiting"]], response_metadata={ANCHOR_KEY: head["anchor"]})
         return request.override(messages=[hint, *new])
 
     def _kept(
@@ -139,6 +143,7 @@ class LettaMiddleware(AgentMiddleware[LettaState, Any, Any]):
             anchor=answers[-1].response_metadata[ANCHOR_KEY],
             told=[message.id for message in (*request.messages, *response.result) if message.id is not None],
             tools=[str(tool.get("name") if isinstance(tool, dict) else tool.name) for tool in request.tools],
+            waiting=waiting_blocks(answers[-1]),
         )
         return ExtendedModelResponse(model_response=response, command=Command(update={"letta": head}))
 

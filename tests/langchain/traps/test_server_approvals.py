@@ -12,16 +12,18 @@ from langchain_core.messages import (
     AIMessage,
     BaseMessage,
     HumanMessage,
+    RemoveMessage,
     ToolMessage,
     messages_from_dict,
     messages_to_dict,
 )
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph.message import REMOVE_ALL_MESSAGES  # pyright: ignore[reportMissingTypeStubs]
 from langgraph.runtime import Runtime
 from langgraph.types import Command, interrupt
 from typing_extensions import override
 
-from langchain_letta import ChatLetta, approval_requests, approval_result
+from langchain_letta import ChatLetta, LettaMiddleware, approval_requests, approval_result
 from letta_adapters.errors import PendingApprovalError
 from tests.conftest import Backend
 from tests.contract.build import answers, consent
@@ -285,3 +287,19 @@ def test_an_answer_without_calls_asks_for_nothing() -> None:
     assert approval_requests(AIMessage("hello")) == []
     assert approval_requests(AIMessage([{"type": "server_tool_call", "id": "c", "name": "n", "args": {}}])) == []
     assert approval_requests(HumanMessage("hello")) == []
+
+
+def test_a_call_that_waits_for_a_person_is_nobody_elses_to_deny_when_its_message_was_removed(
+    model: ChatLetta, guarded: str, reader: Reader
+) -> None:
+    agent = agent_of(model, middleware=[LettaMiddleware(model)], checkpointer=InMemorySaver())
+    config = thread()
+    first = agent.invoke(asked(f"[[call {guarded} {{}}]]"), config)["messages"]
+    agent.update_state(config, {"messages": [RemoveMessage(id=REMOVE_ALL_MESSAGES)]})
+    with pytest.raises(PendingApprovalError):
+        agent.invoke(asked("well?"), config)
+    (request,) = approval_requests(first[-1])
+    decided = approval_result(request["tool_call_id"], False, "Not today.")
+    messages = agent.invoke({"messages": [decided]}, config)["messages"]
+    (answer,) = reader.answers(conversation_of(messages[-1]))
+    assert (answer["approve"], answer["reason"]) == (False, "Not today.")
