@@ -53,7 +53,8 @@ def check_may_be_denied(
     )
     told = ", ".join(f"{call['name']}({call['arguments']}) [{call['tool_call_id']}]" for call in waiting)
     remedies = (
-        "Pass a result for each call (a tool message with its id), or deny them: `client.conversations.settle(...)`"
+        "Pass a result for each call (a tool message with its id; for a tool of the server's a person's decision), or "
+        "deny them: `client.conversations.settle(...)`"
     )
     if policy != "deny_all":
         remedies += ", or `on_pending_approval='deny_all'` where they are calls to client tools"
