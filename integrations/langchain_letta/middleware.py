@@ -19,9 +19,10 @@ from typing_extensions import NotRequired, override
 
 from langchain_letta.chat_model import ChatLetta
 from langchain_letta.decisions import waiting_blocks
-from langchain_letta.messages import ANCHOR_KEY
+from langchain_letta.messages import ANCHOR_KEY, from_langchain
 from letta_adapters.anchoring import Target
 from letta_adapters.errors import LettaError
+from letta_adapters.joins import extent_of
 from letta_adapters.transcript import Anchor
 
 __all__ = ["LettaMiddleware", "LettaState"]
@@ -123,15 +124,26 @@ class LettaMiddleware(AgentMiddleware[LettaState, Any, Any]):
                 _warn(error)
 
     def _hinted(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
-        """The request as what is new behind an answer that has nothing but the anchor, if no other answer has one."""
+        """The request with an answer put in that has nothing but the anchor, if no other answer has one.
+
+        It stands behind what its conversation knows, which stays: told anew, should the conversation be left.
+        """
         head = _head_of(request.state)
         if head is None or any(self._is_ours(message) for message in request.messages):
             return request
-        new = _new_to(frozenset(head["told"]), request.messages)
+        known, new = _parted(request.messages, frozenset(head["told"]))
         if not new:
             return request  # the same is asked again: the conversation is found by what it begins with
-        hint = AIMessage([*head["waiting"]], response_metadata={ANCHOR_KEY: head["anchor"]})
-        return request.override(messages=[hint, *new])
+        anchor = self._moved(Anchor.model_validate(head["anchor"]), known)
+        hint = AIMessage([*head["waiting"]], response_metadata={ANCHOR_KEY: anchor.to_metadata()})
+        return request.override(messages=[*known, hint, *new])
+
+    def _moved(self, anchor: Anchor, known: Sequence[AnyMessage]) -> Anchor:
+        """The anchor of the same answer, behind what is left of what was said before it."""
+        extent = extent_of(from_langchain(known))
+        moved = anchor.model_copy(update={"transcript_length": extent.length, "transcript_digest": extent.digest})
+        key = self._model.anchor_key
+        return moved.signed(key.get_secret_value()) if key is not None else moved
 
     def _kept(
         self, request: ModelRequest[Any], response: ModelResponse[Any]
@@ -172,10 +184,14 @@ def _head_of(state: Any) -> Head | None:
     return state.get("letta")
 
 
-def _new_to(told: Collection[str], messages: Sequence[AnyMessage]) -> list[AnyMessage]:
-    """What a conversation does not know: neither message by message nor as the summary that the messages begin with."""
-    summed_up = 1 if len(messages) > 1 and _is_summary(messages[0]) else 0
-    return [message for message in messages[summed_up:] if message.id not in told]
+def _parted(messages: Sequence[AnyMessage], told: Collection[str]) -> tuple[list[AnyMessage], list[AnyMessage]]:
+    """What a conversation knows, one by one or as the summary that the messages begin with, and what is new to it."""
+    known: list[AnyMessage] = []
+    new: list[AnyMessage] = []
+    for number, message in enumerate(messages):
+        sums_up = number == 0 and len(messages) > 1 and _is_summary(message)
+        (known if sums_up or message.id in told else new).append(message)
+    return known, new
 
 
 def _is_summary(message: BaseMessage) -> bool:

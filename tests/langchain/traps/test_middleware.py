@@ -10,7 +10,7 @@ from langchain.agents import middleware, structured_output
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, RemoveMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph.message import REMOVE_ALL_MESSAGES  # pyright: ignore[reportMissingTypeStubs]
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from langchain_letta import ChatLetta, LettaMiddleware
 from letta_adapters.client import LettaClient
@@ -172,6 +172,52 @@ def test_what_is_kept_is_no_part_of_what_goes_in_or_comes_out(model: ChatLetta) 
     out = agent.invoke({**asked("one"), "letta": forged}, config)
     assert set(out) == {"messages"}
     assert agent.get_state(config).values["letta"]["anchor"]["conversation_id"] == conversation_of(out["messages"][-1])
+
+
+SUMMED_UP = "Here is a summary of the conversation to date:\n\nThey counted."
+
+
+def test_an_edit_in_a_thread_that_was_summed_up_is_told_with_the_summary(model: ChatLetta, reader: Reader) -> None:
+    agent, config = keeping(model, summary()), thread()
+    first = say(agent, config, "one", "two", "three")
+    before = next(one for one in agent.get_state_history(config) if one.next == ("model",))
+    edited = HumanMessage("four", id=before.values["messages"][-1].id)
+    at = agent.update_state(before.config, {"messages": [edited]})
+    messages = agent.invoke(None, at)["messages"]
+    assert conversation_of(messages[-1]) != conversation_of(first[-1])
+    assert users(reader, conversation_of(messages[-1])) == [SUMMED_UP, "four"]
+
+
+def test_a_summed_up_thread_whose_conversation_is_gone_is_told_with_its_summary(
+    model: ChatLetta, backend: Backend, reader: Reader
+) -> None:
+    agent, config = keeping(model, summary()), thread()
+    gone = conversation_of(say(agent, config, "one", "two")[-1])
+    with LettaClient(base_url=backend.base_url) as client:
+        client.conversations.delete(gone)
+    messages = say(agent, config, "three")
+    assert users(reader, conversation_of(messages[-1]))[-2:] == [SUMMED_UP, "three"]
+
+
+def test_a_summed_up_thread_that_moves_to_another_agent_is_told_with_its_summary(
+    model: ChatLetta, backend: Backend, reader: Reader
+) -> None:
+    saver, config = InMemorySaver(), thread()
+    one = agent_of(model, [], middleware=[summary(), LettaMiddleware(model)], checkpointer=saver)
+    say(one, config, "one", "two")
+    with fresh_agent(backend) as other:
+        moved = ChatLetta(agent_id=other, base_url=backend.base_url)
+        second = agent_of(moved, [], middleware=[summary(), LettaMiddleware(moved)], checkpointer=saver)
+        messages = say(second, config, "three")
+        assert users(reader, conversation_of(messages[-1])) == [SUMMED_UP, "three"]
+
+
+def test_a_thread_with_signed_anchors_is_kept_as_well(model: ChatLetta, agent_id: str, reader: Reader) -> None:
+    signing = model.model_copy(update={"anchor_key": SecretStr("a secret")})
+    agent, config = keeping(signing, summary()), thread()
+    messages = say(agent, config, "one", "two", "three")
+    assert reader.story(conversation_of(messages[-1])) == said("one", "two", "three")
+    assert len(reader.conversations(agent_id)) == 1
 
 
 # What nobody will answer.
