@@ -19,7 +19,7 @@ from letta_adapters.client.endpoints import (
     retrieve_run,
 )
 from letta_adapters.delivery_steps import Claim, Pause
-from letta_adapters.errors import ConversationBusy, NotFound
+from letta_adapters.errors import ConversationBusy, Divergence, NotFound
 from letta_adapters.job import Job
 from letta_adapters.locks import InFlight
 from letta_adapters.matching import Row, is_the_servers
@@ -182,7 +182,12 @@ def _look_on(
         if not rows and _shows_that_something_is_gone(made, page):
             raise Gone(conversation_id, _gone(made))
         rows.extend(page)
-        planned = job.plan(seen=Seen(rows=rows, anchored=True, nonce=nonce), into=into)
+        try:
+            planned = job.plan(seen=Seen(rows=rows, anchored=True, nonce=nonce), into=into)
+        except Divergence:
+            if made.anchor_message_id is None or conversation_id == "default":
+                raise
+            return rows, replace(made, forks=True)  # unless a closer look finds that the rows are old ones
         known = [row.id for row in page if not isinstance(row, Unknown)]
         if planned.forks or planned.stored_run_id is not None or len(page) < ROWS_READ or not known:
             break

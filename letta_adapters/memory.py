@@ -25,11 +25,13 @@ class LostTurn:
         conversation_id: Where it was sent.
         nonce: What stood for the ids of its messages.
         at_anchor: Whether that conversation was forked by the server at the anchor.
+        repeatable: Whether its otids could be made of its messages alone.
     """
 
     conversation_id: str
     nonce: str
     at_anchor: bool = False
+    repeatable: bool = True
 
 
 _LOST_FOR = 900.0

@@ -289,6 +289,7 @@ class _Draft:
             items=tuple([*items, *nudge]),
             repeatable=is_repeatable([*items, *nudge]) and (self.into is None or self.into.repeatable),
             anchor_message_id=anchor.message_id if anchor else asked_in,
+            asked_in=None if self._is_awaited else self.settle_in,
             system_hash=system.hash,
             override_system=system.override,
             transcript_length=here.extent.length if here.extent else None,

@@ -72,6 +72,7 @@ class Plan:
         items: What to send, in order.
         repeatable: Whether whoever has the same transcript makes the same request of it.
         anchor_message_id: The message after which it is new; `None` at the start.
+        asked_in: The message that asks for the calls that it answers, where that is a later one than the anchor's.
         system_hash: Digest of the leading system text, for the anchor of the answer.
         override_system: The system prompt of this request.
         transcript_length: How many messages are answered, for the anchor of the answer.
@@ -89,6 +90,7 @@ class Plan:
     items: tuple[Item, ...] = ()
     repeatable: bool = False
     anchor_message_id: str | None = None
+    asked_in: str | None = None
     system_hash: str | None = None
     override_system: str | None = None
     transcript_length: int | None = None

@@ -67,7 +67,7 @@ class Sending:
         return cls(
             job=job,
             key=key,
-            into=Into(conversation_id=lost.conversation_id, at_anchor=lost.at_anchor) if lost and elsewhere else None,
+            into=_into(lost) if lost and elsewhere else None,
             nonce=lost.nonce if lost else uuid4().hex,
             lost=lost,
         )
@@ -108,7 +108,7 @@ class Sending:
                 patience=patience,
                 may_be_stored=may_be_stored,
                 stored_run_id=made.stored_run_id,
-                after=made.anchor_message_id,
+                after=made.asked_in or made.anchor_message_id,
             )
             if isinstance(outcome.result, FinishedTurn):
                 self.lost = None
@@ -119,8 +119,7 @@ class Sending:
                 filtered = self.job.options.include_return_message_types is not None
                 yield from _find_out_what_was_stored(error, outcome.run_id, filtered=filtered)
             if _is_lost(error):
-                at_anchor = self.into is not None and self.into.at_anchor
-                self.lost = LostTurn(conversation_id=conversation_id, nonce=self.nonce, at_anchor=at_anchor)
+                self.lost = _lost_in(self.into or Into(conversation_id=conversation_id), self.nonce)
             # Only a run can be replayed: a request that never became one is the same request next time.
             failed_for_good = error.accepted is False and outcome.run_id is not None and outcome.background
             if failed_for_good:
@@ -199,6 +198,16 @@ def agent_of(job: Job, conversation_id: str) -> Generator[Endpoint[Any], Any, st
         known = conversation.agent_id
         job.memory.keep_agent((job.server, conversation_id), known)
     return known
+
+
+def _into(lost: LostTurn) -> Into:
+    return Into(conversation_id=lost.conversation_id, at_anchor=lost.at_anchor, repeatable=lost.repeatable)
+
+
+def _lost_in(into: Into, nonce: str) -> LostTurn:
+    return LostTurn(
+        conversation_id=into.conversation_id, nonce=nonce, at_anchor=into.at_anchor, repeatable=into.repeatable
+    )
 
 
 def _is_lost(error: LettaError) -> bool:
