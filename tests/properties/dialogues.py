@@ -88,11 +88,6 @@ class Dialogue:
         """Whether nobody said anything."""
         return all(isinstance(entry, SystemEntry) for entry in self.entries)
 
-    def is_answered(self) -> bool:
-        """Whether nothing waits: neither a call nor a question."""
-        last = self.entries[-1] if self.entries else None
-        return last is None or (isinstance(last, AssistantEntry) and self.waits_for() is None)
-
     def said_so_far(self) -> list[int]:
         """Where the user said something."""
         return [i for i, entry in enumerate(self.entries) if isinstance(entry, HumanEntry)]
@@ -162,6 +157,10 @@ class Dialogue:
         else:
             self.entries.insert(0, SystemEntry(text=text))
 
+    def instructions_in_front(self) -> int:
+        """How many messages of instructions it begins with."""
+        return next((i for i, one in enumerate(self.entries) if not isinstance(one, SystemEntry)), len(self.entries))
+
     def joined_with(self, other: Dialogue) -> Dialogue:
         """This dialogue, and behind it what the other one has more."""
         common = 0
@@ -170,7 +169,7 @@ class Dialogue:
                 break
             common += 1
         joined = self.copy()
-        joined.entries = [*self.entries, *(e for e in other.entries[common:] if not isinstance(e, SystemEntry))]
+        joined.entries = [*self.entries, *other.entries[max(common, other.instructions_in_front()) :]]
         joined.forgotten = self.forgotten | other.forgotten
         joined.in_order = False
         return joined
