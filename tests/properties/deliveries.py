@@ -298,8 +298,8 @@ class Deliveries:
             exact=followed and not dialogue.crowded,
             unheard=self._unheard_in(arrival),
         )
-        # What is asked again of a pinned conversation has the answer to whatever came last.
-        if followed or not (again or arrival.is_given_again(self._arrivals)):
+        # What is asked again of a conversation with more in it has the answer to whatever came last.
+        if (followed and policies.on_divergence != "append") or not (again or arrival.is_given_again(self._arrivals)):
             check_answers_the_question(entries, delivered)
         if self.scenario.ids and followed and self.scenario.on_rerun == "attach":
             check_is_the_same_answer(arrival, self._arrivals)
