@@ -22,7 +22,7 @@ After every answer the double's store is read (`invariants.py`): every number of
 saw, once, in order and, where the transcript is followed, with nothing else; the anchor tells the truth; the answer is
 to the last question; branches are apart; a result is given for the call that it was made for; names and pictures are
 there; instructions are where the policy has them; nobody goes where a forged anchor leads; a plan is made twice alike;
-and what is sent again has the otids of before. What the package does not keep yet is in `held_back.py`.
+and what is sent again has the otids of before.
 
 `make test` plays 10,000 scenarios, the same every time. More of them, other ones and longer ones:
 `LETTA_PROPERTY_EXAMPLES=100000 pytest -n 2 tests/properties`. A scenario that fails is printed; it goes

@@ -26,6 +26,7 @@ from tests.properties.invariants import (
     check_answers_the_question,
     check_branches_are_apart,
     check_everything_is_told,
+    check_goes_where_it_may,
     check_is_the_same_answer,
     check_nothing_is_twice,
     check_sends_the_same_again,
@@ -282,6 +283,7 @@ class Deliveries:
         again = arrival.repeats(self._arrivals)
         if arrival.overtaken or (not followed and arrival.is_part_of(self._arrivals)):
             self._crowded.add(arrival.conversation_id)
+            self._words_are_enough = self._words_are_enough and self.scenario.ids
         dialogue.crowded = dialogue.crowded or not arrival.goes_its_own_way
         conversation = self.double.kept(agent_id, arrival.conversation_id)
         check_anchor_is_true(conversation, delivered, just_now=alone and not again)
@@ -296,15 +298,21 @@ class Deliveries:
             exact=followed and not dialogue.crowded,
             unheard=self._unheard_in(arrival),
         )
-        if followed or not arrival.is_given_again(self._arrivals):  # a request in one with more has the answer to that
+        # What is asked again of a conversation with more in it has the answer to whatever came last.
+        if (followed and policies.on_divergence != "append") or not (again or arrival.is_given_again(self._arrivals)):
             check_answers_the_question(entries, delivered)
         if self.scenario.ids and followed and self.scenario.on_rerun == "attach":
             check_is_the_same_answer(arrival, self._arrivals)
+        check_goes_where_it_may(arrival, self._arrivals, is_gone=self._is_gone(arrival))
         if alone and not again and not self._broken:
             check_instructions(arrival, conversation, self.double.port.prompts[delivered.anchor.run_id or ""])
         self._arrivals.append(arrival)
         dialogue.entries.append(_entry(delivered))
         self._trace.append(delivered.anchor)
+
+    def _is_gone(self, arrival: Arrival) -> bool:
+        followed = arrival.followed
+        return followed is not None and self.double.kept(arrival.agent_id, followed.conversation_id).deleted
 
     def _unheard_in(self, arrival: Arrival) -> frozenset[str]:
         """Instructions that the conversation need not have: what is in front is told wherever any is."""

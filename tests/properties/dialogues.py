@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import dropwhile
 
 from letta_adapters.transcript import Anchor, AssistantEntry, Entry, HumanEntry, SystemEntry, ToolEntry
 from tests.properties.model import numbers_in
@@ -88,11 +89,6 @@ class Dialogue:
         """Whether nobody said anything."""
         return all(isinstance(entry, SystemEntry) for entry in self.entries)
 
-    def is_answered(self) -> bool:
-        """Whether nothing waits: neither a call nor a question."""
-        last = self.entries[-1] if self.entries else None
-        return last is None or (isinstance(last, AssistantEntry) and self.waits_for() is None)
-
     def said_so_far(self) -> list[int]:
         """Where the user said something."""
         return [i for i, entry in enumerate(self.entries) if isinstance(entry, HumanEntry)]
@@ -162,15 +158,20 @@ class Dialogue:
         else:
             self.entries.insert(0, SystemEntry(text=text))
 
+    def without_front(self) -> list[Entry]:
+        """Its messages after the instructions that it begins with."""
+        return list(dropwhile(lambda entry: isinstance(entry, SystemEntry), self.entries))
+
     def joined_with(self, other: Dialogue) -> Dialogue:
         """This dialogue, and behind it what the other one has more."""
+        mine, theirs = self.without_front(), other.without_front()
         common = 0
-        for mine, theirs in zip(self.entries, other.entries, strict=False):
-            if identity_of([mine]) != identity_of([theirs]):
+        for one, another in zip(mine, theirs, strict=False):
+            if identity_of([one]) != identity_of([another]):
                 break
             common += 1
         joined = self.copy()
-        joined.entries = [*self.entries, *(e for e in other.entries[common:] if not isinstance(e, SystemEntry))]
+        joined.entries = [*self.entries, *theirs[common:]]
         joined.forgotten = self.forgotten | other.forgotten
         joined.in_order = False
         return joined

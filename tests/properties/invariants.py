@@ -20,6 +20,7 @@ __all__ = [
     "check_answers_the_question",
     "check_branches_are_apart",
     "check_everything_is_told",
+    "check_goes_where_it_may",
     "check_is_the_same_answer",
     "check_nothing_is_twice",
     "check_sends_the_same_again",
@@ -188,6 +189,22 @@ def check_is_the_same_answer(arrival: Arrival, before: Sequence[Arrival]) -> Non
             assert arrival.delivered.anchor.message_id == old.delivered.anchor.message_id, "a re-run made a new answer"
 
 
+def check_goes_where_it_may(arrival: Arrival, before: Sequence[Arrival], *, is_gone: bool) -> None:
+    """A conversation that outlives its turns is not taken by who deletes them, nor left by who may not leave it.
+
+    Args:
+        arrival: The answer.
+        before: Those that were given before it.
+        is_gone: Whether the conversation that it follows was deleted.
+    """
+    policies = arrival.policies
+    if policies.ephemeral and arrival.followed is None:
+        lasting = {old.conversation_id for old in before if not old.policies.ephemeral}
+        assert arrival.conversation_id not in lasting, "a conversation that was to last was taken, to delete it"
+    if policies.on_divergence == "error" and policies.on_rerun == "attach" and arrival.followed is not None:
+        assert arrival.went_on or is_gone, "a fork was made though it was to be an error"
+
+
 def check_sends_the_same_again(
     first: Sequence[PreparedTurn], second: Sequence[PreparedTurn], *, to_the_same_place: bool
 ) -> None:
@@ -198,8 +215,8 @@ def check_sends_the_same_again(
         second: What was sent for the same transcript afterwards.
         to_the_same_place: Whether it must go to the same conversation; else it does not matter what is sent elsewhere.
     """
-    before = {(one.conversation_id, one.request.otids) for one in first if one.request}
-    after = {(one.conversation_id, one.request.otids) for one in second if one.request}
+    before = {(one.conversation_id, otid) for one in first if one.request for otid in one.request.otids}
+    after = {(one.conversation_id, otid) for one in second if one.request for otid in one.request.otids}
     places = {place for place, _ in before} & {place for place, _ in after}
     if before and (places or to_the_same_place):
         assert before & after, f"{before} became {after}"

@@ -9,7 +9,6 @@ from itertools import count
 from letta_adapters.testing.messages import StoredMessage, ToolReturn
 from letta_adapters.transcript import Anchor, Content, HumanEntry, ToolEntry
 from letta_adapters.wire import Base64Image, ImageContent, TextContent, UrlImage
-from tests.properties.held_back import is_drawn
 from tests.properties.kept import Kept, text_of
 from tests.properties.model import SAME, human_text, numbers_in
 
@@ -64,7 +63,7 @@ class Speech:
         """What a tool gives back for a call that one of some messages asked for; without any, none of ours did."""
         number = self.mark()
         self._asked_in[f"={number}="] = asked_in
-        content = self._content(f"={number}=", number) if is_drawn("images in results") else f"={number}="
+        content = self._content(f"={number}=", number)
         status = "error" if number % 4 == 3 else "success"
         return ToolEntry(tool_call_id=call_id, content=content, status=status, name=name, id=self.id("tool"))
 

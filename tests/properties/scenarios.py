@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from tests.properties import moves as m
 from tests.properties.budget import PHRASES
 from tests.properties.carrier import Fault
-from tests.properties.held_back import is_drawn
 
 __all__ = [
     "APART",
@@ -29,7 +28,6 @@ Phrases = st.SearchStrategy[tuple[m.Move, ...]]
 
 _SMALL = st.integers(0, 2)
 _FLAG = st.booleans()
-_COMPACTS = st.just(is_drawn("summaries in mid-turn"))
 _FOLLOWED = st.none()
 _WITH_REDIS = st.just(True)
 _ROUNDS = st.sampled_from([(), (), (), (1,), (2,), (0,), (1, 1), (3, 1), (0, 2)])
@@ -86,8 +84,8 @@ def _insists_twice(dialogue: int) -> tuple[m.Move, ...]:
     return m.Insist(dialogue=dialogue), m.Insist(dialogue=dialogue, obeys=True)
 
 
-def _configured_says(configure: m.Configure, say: m.Say) -> tuple[m.Move, ...]:
-    return configure, say
+def _configured_says(configure: m.Configure, system: m.System, say: m.Say) -> tuple[m.Move, ...]:
+    return configure, system, say
 
 
 def _elsewhere_says(say: m.Say) -> tuple[m.Move, ...]:
@@ -166,8 +164,8 @@ INSISTING: Phrases = st.one_of(
 """Dialogues in which the program forces calls of tools."""
 
 COMPACTING: Phrases = st.one_of(
-    _alone(st.builds(m.Say, dialogue=_SMALL, rounds=_ROUNDS, works=_FLAG, compacts=_COMPACTS)),
-    _alone(st.builds(m.Say, dialogue=_SMALL, rounds=_ROUNDS, works=_FLAG, compacts=_COMPACTS, mishaps=_MISHAPS)),
+    _alone(st.builds(m.Say, dialogue=_SMALL, rounds=_ROUNDS, works=_FLAG, compacts=st.just(True))),
+    _alone(st.builds(m.Say, dialogue=_SMALL, rounds=_ROUNDS, works=_FLAG, compacts=st.just(True), mishaps=_MISHAPS)),
 )
 """Dialogues whose older messages the server puts in a summary, in the midst of a turn."""
 
@@ -191,6 +189,7 @@ CONFIGURING: Phrases = st.builds(
         on_divergence=st.sampled_from([None, None, "append", "error"]),
         ephemeral=_FLAG,
     ),
+    _SYSTEM,
     _SAY,
 )
 """Programs that decide otherwise from here on."""
@@ -202,7 +201,7 @@ APART: Phrases = st.one_of(
             dialogue=_SMALL,
             count=st.integers(2, 3),
             same=_FLAG,
-            calls=_FLAG if is_drawn("calls of two processes") else st.just(False),
+            calls=_FLAG,
             apart=st.just(True),
             schedule=st.lists(_SMALL, max_size=10).map(tuple),
         )
@@ -219,6 +218,7 @@ def scenarios(
     redis: st.SearchStrategy[bool] = _WITH_REDIS,
     ids: st.SearchStrategy[bool] = _FLAG,
     signed: st.SearchStrategy[bool] = _FLAG,
+    counts_calls: st.SearchStrategy[bool] = _FLAG,
 ) -> st.SearchStrategy[m.Scenario]:
     """Scenarios that mostly begin with a question, and go on with phrases of some kinds.
 
@@ -229,6 +229,7 @@ def scenarios(
         redis: Whether the server streams in the background.
         ids: Whether messages have ids.
         signed: Whether anchors are signed.
+        counts_calls: Whether the calls of every answer have the same ids.
     """
     phrases = st.lists(st.one_of(*kinds), min_size=1, max_size=most)
     return st.builds(
@@ -240,7 +241,7 @@ def scenarios(
         threads=_FLAG,
         forks_at_message=_FLAG,
         parallel_calls=_FLAG,
-        counts_calls=_FLAG if is_drawn("call ids that repeat") else st.just(False),
+        counts_calls=counts_calls,
         names=_FLAG,
         parts=_FLAG,
         signed=signed,

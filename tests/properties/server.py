@@ -42,7 +42,7 @@ _LATER = timedelta(seconds=10)
 _UNTIL_ASKED = 10
 """Rounds of the loop after which a turn that began has asked its model."""
 
-_SMALL_WINDOW, _LARGE_WINDOW = 100, 128_000
+_SMALL_WINDOW, _LARGE_WINDOW = 133, 128_000
 """Tokens of an agent's context; every answer of the model takes 120."""
 
 _ROLL = ServerTool(
@@ -102,7 +102,9 @@ class Double:
     def add_agent(self, *, parallel_calls: bool) -> Agent:
         """Make an agent with one tool of the server's own."""
         settings = {"provider_type": "openai", "parallel_tool_calls": parallel_calls}
-        agent = agent_from({"name": "A", "model_settings": settings}, default_model="vllm/scripted")
+        agent = agent_from(
+            {"name": "A", "system": "Answer.", "model_settings": settings}, default_model="vllm/scripted"
+        )
         agent.tools["roll"] = _ROLL
         self.store.agents[agent.id] = agent
         self.store.set_system(agent.default, self.store.compiled_system(agent, "default"))
