@@ -9,6 +9,7 @@ import pytest
 from tests.properties.carrier import Fault
 from tests.properties.moves import (
     Compact,
+    Configure,
     Edit,
     Join,
     Mishap,
@@ -20,6 +21,7 @@ from tests.properties.moves import (
     Start,
     Stranger,
     Strip,
+    Switch,
     System,
     Together,
     Work,
@@ -119,3 +121,48 @@ def test_a_transcript_goes_on_where_the_server_cannot_fork_because_it_summarized
     loop: asyncio.AbstractEventLoop,
 ) -> None:
     play(Scenario(moves=(Say(), Compact(), Say(), Edit()), forks_at_message=True), loop)
+
+
+CRASH = (Mishap(fault=Fault(kind="crash"), again=False),)
+LOST = (Mishap(fault=Fault(kind="down", taken=True)),)
+
+OTHERS: dict[str, Scenario] = {
+    "a turn that was lost in a fork which retells answers": Scenario(
+        ids=False, moves=(Say(), Rewind(), Say(dialogue=-1), Say(works=False, mishaps=LOST))
+    ),
+    "a divergence that is none, told by old rows after a compaction": Scenario(
+        moves=(Say(), Say(compacts=True), Configure(on_divergence="error"), Say())
+    ),
+    "a denial of a call whose id was answered before, without Redis": Scenario(
+        redis=False,
+        ids=False,
+        moves=(Say(rounds=(2, 1), works=False), Work(mishaps=CRASH), Say(works=False)),
+        counts_calls=True,
+        parallel_calls=False,
+    ),
+    "an open call of a stranger behind a compaction": Scenario(
+        pinned="conversation", moves=(Say(), Say(compacts=True), Stranger(calls=True), Say())
+    ),
+    "half of a turn of another process": Scenario(
+        ids=False, moves=(Say(), Say(rounds=(1,), works=False), Together(apart=True, same=True, schedule=(0,)))
+    ),
+    "an old result for a new call of the same id": Scenario(
+        moves=(Say(), Say(rounds=(2, 1), works=False), Work(mishaps=CRASH), Say()),
+        counts_calls=True,
+        parallel_calls=False,
+    ),
+    "a result of another agent's call of the same id": Scenario(
+        counts_calls=True,
+        moves=(Say(rounds=(1,), works=False, agent=1), Switch(), Say(rounds=(1,)), Say(agent=1, works=False)),
+    ),
+    "two results that differ in their words beside a picture": Scenario(
+        parts=True, moves=(Say(rounds=(1,)), Regenerate(which=1))
+    ),
+    "a call that another process has open": Scenario(moves=(Say(), Together(calls=True, apart=True))),
+}
+"""Those that need more than moves."""
+
+
+@pytest.mark.parametrize("scenario", OTHERS.values(), ids=OTHERS.keys())
+def test_a_scenario_that_went_wrong_once(scenario: Scenario, loop: asyncio.AbstractEventLoop) -> None:
+    play(scenario, loop)

@@ -36,10 +36,6 @@ class World:
         self._deliveries = Deliveries(scenario, loop, self.trace)
         self._double = self._deliveries.double
         self._speech = Speech(ids=scenario.ids, names=scenario.names, parts=scenario.parts)
-        # Not yet: where a divergence is an error, old rows that a list shows as new ones are one, too.
-        self._compacts = not any(
-            isinstance(one, m.Configure) and one.on_divergence == "error" for one in scenario.moves
-        )
         self._start()
 
     def play(self) -> None:
@@ -124,7 +120,7 @@ class World:
             rounds = move.rounds if number == move.count - 1 else ()
             known = "human-as-always" if self.scenario.ids and move.same and move.same_id else None
             dialogue.entries.append(self._human(rounds, same=move.same, id=known))
-        self._double.compact_by_itself(always=move.compacts and self._compacts)
+        self._double.compact_by_itself(always=move.compacts)
         self._ask(Ask(dialogue=dialogue, agent=move.agent), move.mishaps, works=move.works)
         self._double.let_time_pass()
         self._double.compact_by_itself(always=False)
@@ -225,7 +221,7 @@ class World:
             self._double.ask("DELETE", f"/v1/conversations/{dialogue.anchors()[-1].conversation_id}")
 
     def _compact(self, dialogue: Dialogue) -> None:
-        if dialogue.anchors() and self._compacts:
+        if dialogue.anchors():
             self._of_anchor(dialogue.anchors()[-1], "compact", {})
 
     def _stranger(self, dialogue: Dialogue, *, calls: bool) -> None:
