@@ -79,8 +79,9 @@ def test_a_rerun_names_the_run_that_is_to_be_read_back() -> None:
 def test_another_way_that_is_an_error_sends_nothing() -> None:
     flow, _ = looking(policies=Policies(on_divergence="error"))
     assert asked(flow.send(of_strangers())) == ("GET", "/v1/conversations/conv-1")
-    with pytest.raises(Divergence):
+    with pytest.raises(Divergence) as caught:
         flow.send(conversation("conv-1", "message-p", "message-1", "message-x-0"))
+    assert (caught.value.agent_id, caught.value.conversation_id) == ("agent-1", "conv-1")
 
 
 def test_old_rows_that_are_listed_as_new_ones_are_no_error() -> None:
