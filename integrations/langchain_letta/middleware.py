@@ -90,6 +90,7 @@ class LettaMiddleware(AgentMiddleware[LettaState, Any, Any]):
         super().__init__()
         self._model = model
         self._target = Target(agent_id=model.agent_id, conversation_id=model.conversation_id)
+        self._key = model.anchor_key.get_secret_value() if model.anchor_key is not None else None
 
     @override
     def wrap_model_call(
@@ -134,7 +135,10 @@ class LettaMiddleware(AgentMiddleware[LettaState, Any, Any]):
         known, new = _parted(request.messages, frozenset(head["told"]))
         if not new:
             return request  # the same is asked again: the conversation is found by what it begins with
-        anchor = self._moved(Anchor.model_validate(head["anchor"]), known)
+        anchor = Anchor.model_validate(head["anchor"])
+        if self._key is not None and not anchor.is_signed(self._key):
+            return request  # nobody's signature is put under what nobody signed
+        anchor = self._moved(anchor, known)
         hint = AIMessage([*head["waiting"]], response_metadata={ANCHOR_KEY: anchor.to_metadata()})
         return request.override(messages=[*known, hint, *new])
 
@@ -142,8 +146,7 @@ class LettaMiddleware(AgentMiddleware[LettaState, Any, Any]):
         """The anchor of the same answer, behind what is left of what was said before it."""
         extent = extent_of(from_langchain(known))
         moved = anchor.model_copy(update={"transcript_length": extent.length, "transcript_digest": extent.digest})
-        key = self._model.anchor_key
-        return moved.signed(key.get_secret_value()) if key is not None else moved
+        return moved.signed(self._key) if self._key is not None else moved
 
     def _kept(
         self, request: ModelRequest[Any], response: ModelResponse[Any]
@@ -167,7 +170,10 @@ class LettaMiddleware(AgentMiddleware[LettaState, Any, Any]):
         head = _head_of(state)
         if anchor is None or head is None or last is None:
             return False
-        answered = {message.tool_call_id for message in messages[last:] if isinstance(message, ToolMessage)}
+        results = [message for message in messages[last + 1 :] if isinstance(message, ToolMessage)]
+        if len(results) < len(messages) - last - 1:
+            return False  # a server that runs no step would lose what people say beside the answers (measured)
+        answered = {message.tool_call_id for message in results}
         ours = [call.tool_call_id in answered or call.name in head["tools"] for call in anchor.pending]
         return bool(ours) and all(ours)
 

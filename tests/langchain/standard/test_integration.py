@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, Literal
 
 import pytest
@@ -102,8 +103,9 @@ class LettaSuite(ChatModelIntegrationTests):
         self.backend, self.live = backend, request.config.getoption("--backend") == "live"
         self.params = {"base_url": backend.base_url, **self.target(eager_agent_id)}
 
+    @abstractmethod
     def target(self, agent_id: str) -> dict[str, str]:
-        raise NotImplementedError
+        """The fields that say where the model answers."""
 
 
 class TestFollowed(LettaSuite):

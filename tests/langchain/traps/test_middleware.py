@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Huma
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph.message import REMOVE_ALL_MESSAGES  # pyright: ignore[reportMissingTypeStubs]
 from pydantic import BaseModel, SecretStr
+from typing_extensions import override
 
 from langchain_letta import ChatLetta, LettaMiddleware
 from letta_adapters.client import LettaClient
@@ -279,6 +280,34 @@ def test_calls_with_broken_arguments_are_denied_after_the_agent(
     messages = say(agent, config, "never mind")
     assert conversation_of(messages[-1]) == conversation
     assert users(reader, conversation)[-1] == "never mind"
+
+
+class ByTheWay(middleware.AgentMiddleware[Any, Any, Any]):
+    """Adds what the user has to say when the agent has ended, once."""
+
+    @override
+    def after_agent(self, state: Any, runtime: Any) -> Any:
+        return {"messages": [HumanMessage("by the way")]} if len(state["messages"]) < 4 else None
+
+
+def test_what_somebody_says_beside_open_calls_is_not_lost_with_them(model: ChatLetta, reader: Reader) -> None:
+    """A server that answers calls and runs no step drops the message that came with them."""
+    agent = agent_of(model, [look_up], middleware=[LettaMiddleware(model), ByTheWay()], checkpointer=InMemorySaver())
+    config = thread()
+    say(agent, config, LOOK_UP)
+    messages = say(agent, config, "thanks")
+    answer = next(message for message in reversed(messages) if isinstance(message, AIMessage))
+    assert users(reader, conversation_of(answer)) == [LOOK_UP, "by the way", "thanks"]
+
+
+def test_a_kept_anchor_that_nobody_signed_is_no_place_to_go_on(model: ChatLetta, reader: Reader) -> None:
+    saver, config = InMemorySaver(), thread()
+    unsigned = agent_of(model, [], middleware=[LettaMiddleware(model)], checkpointer=saver)
+    first = conversation_of(say(unsigned, config, "one")[-1])
+    clear(unsigned, config)
+    signing = model.model_copy(update={"anchor_key": SecretStr("a secret")})
+    agent = agent_of(signing, [], middleware=[LettaMiddleware(signing)], checkpointer=saver)
+    assert conversation_of(say(agent, config, "two")[-1]) != first
 
 
 def test_an_agent_that_ends_with_words_is_not_asked_again(model: ChatLetta, reader: Reader) -> None:
