@@ -291,7 +291,7 @@ class ByTheWay(middleware.AgentMiddleware[Any, Any, Any]):
 
 
 def test_what_somebody_says_beside_open_calls_is_not_lost_with_them(model: ChatLetta, reader: Reader) -> None:
-    """A server that answers calls and runs no step drops the message that came with them."""
+    """A server that runs no step may drop the message that came with the answers: the next turn finds it missing."""
     agent = agent_of(model, [look_up], middleware=[LettaMiddleware(model), ByTheWay()], checkpointer=InMemorySaver())
     config = thread()
     say(agent, config, LOOK_UP)
