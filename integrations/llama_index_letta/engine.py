@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.callbacks import CallbackManager
-from llama_index.core.chat_engine.types import BaseChatEngine
 from llama_index.core.settings import Settings
 from pydantic import SecretStr
 from typing_extensions import Self, override
 
 from letta_adapters.client import AsyncLettaClient, LettaClient
-from letta_adapters.loop import SETTLE_TIMEOUT, AsyncToolLoop, ToolLoop
+from letta_adapters.wire import MessageType
 from llama_index_letta.answers import LettaChatResponse
 from llama_index_letta.connecting import Connections
 from llama_index_letta.engine_tool import LettaEngineTool
+from llama_index_letta.history import checked_page_size
 from llama_index_letta.messages import Message, user_input
-from llama_index_letta.options import EngineOptions, check_place
+from llama_index_letta.options import EngineOptions, HistoryGuard, check_place
 from llama_index_letta.place import Place
-from llama_index_letta.repl import lines
+from llama_index_letta.repl import TerminalChat
 from llama_index_letta.streaming import LettaStreamingResponse
 from llama_index_letta.tools import AnyTool, as_llama_tools
 from llama_index_letta.tracing import opens_its_own_span
-from llama_index_letta.turns import Call, Turns
+from llama_index_letta.turns import Call, Turns, astop, stop
 
 __all__ = ["LettaChatEngine"]
 
-_LOG = logging.getLogger("llama_index_letta")
 
-
-class LettaChatEngine(BaseChatEngine):
+class LettaChatEngine(TerminalChat):
     """A Letta agent as a LlamaIndex chat engine.
 
     The server keeps the conversation and the agent remembers it: a turn sends its message and nothing else, and the
@@ -64,7 +61,7 @@ class LettaChatEngine(BaseChatEngine):
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
         self._closed = False
-        self._warned = False
+        self._history_guard = HistoryGuard(turns.options.history_policy)
         turns.connections.use()
 
     @classmethod
@@ -196,7 +193,7 @@ class LettaChatEngine(BaseChatEngine):
         try:
             reception.wait_for_end()
         except BaseException:
-            _stop(loop)
+            stop(loop)
             raise
         return reception.result()
 
@@ -211,7 +208,7 @@ class LettaChatEngine(BaseChatEngine):
         try:
             await reception.wait_for_end()
         except BaseException:
-            await _astop(loop)
+            await astop(loop)
             raise
         return reception.result()
 
@@ -232,7 +229,7 @@ class LettaChatEngine(BaseChatEngine):
         try:
             reception.wait_for_begin()
         except BaseException:
-            _stop(loop)
+            stop(loop)
             raise
         if not reception.began:
             reception.raise_failure()
@@ -248,25 +245,11 @@ class LettaChatEngine(BaseChatEngine):
         try:
             await reception.wait_for_begin()
         except BaseException:
-            await _astop(loop)
+            await astop(loop)
             raise
         if not reception.began:
             reception.raise_failure()
         return LettaStreamingResponse(reception, loop, cancels=self._cancels)
-
-    @override
-    def chat_repl(self) -> None:
-        """Talk in the terminal, until `exit` or the end of the input. The conversation goes on: nothing is reset."""
-        for said in lines():
-            print(f"Assistant: {self.chat(said)}\n")
-
-    @override
-    def streaming_chat_repl(self) -> None:
-        """Talk in the terminal and see the answers come. The conversation goes on: nothing is reset."""
-        for said in lines():
-            print("Assistant: ", end="", flush=True)
-            self.stream_chat(said).print_response_stream()
-            print("\n")
 
     # The conversation.
 
@@ -288,8 +271,35 @@ class LettaChatEngine(BaseChatEngine):
     @property
     @override
     def chat_history(self) -> list[ChatMessage]:
-        """All messages, oldest first; read from the server each time."""
-        return []
+        """All messages but instructions, oldest first; read from the server each time. None before the first message.
+
+        Each has what it was made of in `additional_kwargs["letta"]`.
+        """
+        return list(self.iter_history())
+
+    async def aget_history(self) -> list[ChatMessage]:
+        """All messages but instructions, oldest first; read from the server each time."""
+        return [message async for message in self.aiter_history()]
+
+    def iter_history(
+        self, *, include: Collection[MessageType | str] | None = None, page_size: int = 100
+    ) -> Iterator[ChatMessage]:
+        """Give the messages one by one, oldest first; they are read page by page, and none is kept.
+
+        Args:
+            include: Types of stored messages to give, as the server names them; `None` for all but `system_message`.
+            page_size: Messages on a page, at least 3.
+
+        Raises:
+            NotFound: The conversation is not there any more.
+        """
+        return self._turns.history(include=include, page_size=checked_page_size(page_size))
+
+    def aiter_history(
+        self, *, include: Collection[MessageType | str] | None = None, page_size: int = 100
+    ) -> AsyncIterator[ChatMessage]:
+        """Give the messages one by one, oldest first; the twin of `iter_history`."""
+        return self._turns.ahistory(include=include, page_size=checked_page_size(page_size))
 
     @override
     def reset(self, *, delete: bool = False) -> None:
@@ -376,30 +386,10 @@ class LettaChatEngine(BaseChatEngine):
     def _call(self, method: Callable[..., Any], message: Message, chat_history: list[ChatMessage] | None) -> Call:
         self._check_open()
         content = user_input(message)
-        if chat_history:
-            self._not_sent(chat_history)
+        self._history_guard.check(chat_history)
         arguments = inspect.signature(method).bind(message, chat_history)
         return Call(engine=self, method=method.__name__, arguments=arguments, content=content)
-
-    def _not_sent(self, chat_history: list[ChatMessage]) -> None:
-        what = f"The server has the conversation; the {len(chat_history)} messages of `chat_history` are not sent."
-        if self._turns.options.history_policy == "error":
-            raise ValueError(f"{what} Leave `chat_history` out, or set `history_policy='ignore'`.")
-        if not self._warned:
-            self._warned = True
-            _LOG.warning("%s Leave it out; `history_policy` decides what becomes of it.", what)
 
     def _check_open(self) -> None:
         if self._closed:
             raise RuntimeError("The engine is closed.")
-
-
-def _stop(loop: ToolLoop) -> None:
-    """Leave a turn whose caller was interrupted: no tool runs any more, and what waits is denied."""
-    if loop.stop():
-        loop.wait(SETTLE_TIMEOUT)
-
-
-async def _astop(loop: AsyncToolLoop) -> None:
-    if loop.stop():
-        await loop.wait(SETTLE_TIMEOUT)

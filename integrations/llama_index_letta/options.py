@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
+
+from llama_index.core.base.llms.types import ChatMessage
 
 from letta_adapters.client.endpoints import check_agent_id, check_conversation_id
 from letta_adapters.loop import LoopOptions, Tool
@@ -12,7 +15,9 @@ from letta_adapters.loop.pumps import OnApproval
 from letta_adapters.steps import OnAbandon
 from letta_adapters.wire import ClientSkill, MessageType
 
-__all__ = ["EngineOptions", "HistoryPolicy", "check_place"]
+__all__ = ["EngineOptions", "HistoryGuard", "HistoryPolicy", "check_place"]
+
+_LOG = logging.getLogger("llama_index_letta")
 
 HistoryPolicy = Literal["ignore", "error"]
 """What becomes of a `chat_history` that is passed to a method: the server has the conversation, so it is not sent."""
@@ -68,6 +73,32 @@ _FOR_LOOP = (
     "override_system",
     "include_return_message_types",
 )
+
+
+class HistoryGuard:
+    """Keeps a `chat_history` that is passed to a method out of the conversation, which has it already.
+
+    `None` and an empty list say nothing: LlamaIndex passes them as well.
+    """
+
+    def __init__(self, policy: HistoryPolicy) -> None:
+        self._policy = policy
+        self._warned = False
+
+    def check(self, chat_history: Sequence[ChatMessage] | None) -> None:
+        """Warn once, or raise.
+
+        Raises:
+            ValueError: There is one, and the policy is `error`.
+        """
+        if not chat_history:
+            return
+        what = f"The server has the conversation; the {len(chat_history)} messages of `chat_history` are not sent."
+        if self._policy == "error":
+            raise ValueError(f"{what} Leave `chat_history` out, or set `history_policy='ignore'`.")
+        if not self._warned:
+            self._warned = True
+            _LOG.warning("%s Leave it out; `history_policy` decides what becomes of it.", what)
 
 
 def check_place(agent_id: str | None, conversation_id: str | None) -> None:

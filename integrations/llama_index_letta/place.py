@@ -26,6 +26,8 @@ class Place:
         self.conversation_id = conversation_id
         self._busy_timeout = busy_timeout
         self._making = ConversationLock()
+        # The agent that was given need not be that of the conversation that was given: it may be the environment's.
+        self._sure = conversation_id in (None, "default")
 
     def open(self, client: LettaClient) -> str:
         """Give the conversation; make it, if there is none yet. Two callers at once get the same one."""
@@ -51,13 +53,33 @@ class Place:
                 self._making.release()
         return self.conversation_id
 
+    def owner(self, client: LettaClient) -> str:
+        """Give the agent of the conversation.
+
+        Raises:
+            NotFound: The conversation is not there.
+        """
+        if not self._sure and self.conversation_id is not None:
+            self.agent_id = client.conversations.retrieve(self.conversation_id).agent_id
+            self._sure = True
+        return self._agent()
+
+    async def aowner(self, client: AsyncLettaClient) -> str:
+        """Give the agent of the conversation.
+
+        Raises:
+            NotFound: The conversation is not there.
+        """
+        if not self._sure and self.conversation_id is not None:
+            self.agent_id = (await client.conversations.retrieve(self.conversation_id)).agent_id
+            self._sure = True
+        return self._agent()
+
     def renew(self, client: LettaClient, *, delete: bool) -> None:
         """Go to a new conversation of the same agent."""
         if (old := self.conversation_id) is None:
             return
-        if old != "default":  # the agent that was given need not be the one of the conversation that was given
-            self.agent_id = client.conversations.retrieve(old).agent_id
-        self.conversation_id = client.conversations.create(agent_id=self._agent()).id
+        self.conversation_id = client.conversations.create(agent_id=self.owner(client)).id
         if delete:
             with suppress(NotFound):
                 client.conversations.delete(old)
@@ -66,9 +88,7 @@ class Place:
         """Go to a new conversation of the same agent."""
         if (old := self.conversation_id) is None:
             return
-        if old != "default":  # the agent that was given need not be the one of the conversation that was given
-            self.agent_id = (await client.conversations.retrieve(old)).agent_id
-        self.conversation_id = (await client.conversations.create(agent_id=self._agent())).id
+        self.conversation_id = (await client.conversations.create(agent_id=await self.aowner(client))).id
         if delete:
             with suppress(NotFound):
                 await client.conversations.delete(old)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from contextlib import aclosing, closing
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakSet
 
+from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.tools import BaseTool, ToolMetadata
 
+from letta_adapters.asking import aask, ask
 from letta_adapters.loop import (
     SETTLE_TIMEOUT,
     AsyncToolLoop,
@@ -26,6 +29,7 @@ from letta_adapters.loop import (
 from letta_adapters.loop.options import rules_of
 from letta_adapters.wire import InputPart, TextContent
 from llama_index_letta.connecting import Connections
+from llama_index_letta.history import read_history
 from llama_index_letta.options import EngineOptions
 from llama_index_letta.place import Place
 from llama_index_letta.reception import AsyncReception, BlockingReception, Reception
@@ -33,7 +37,7 @@ from llama_index_letta.tools import as_llama_tools, client_tool, loop_tools
 from llama_index_letta.tracing import TurnTrace
 from llama_index_letta.turn_locks import WholeTurn
 
-__all__ = ["Call", "Turns"]
+__all__ = ["Call", "Turns", "astop", "stop"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +161,27 @@ class Turns:
             if whole is not None:
                 whole.release()
 
+    def history(self, *, include: Collection[str] | None, page_size: int) -> Iterator[ChatMessage]:
+        """Read the conversation, page by page."""
+        client, conversation_id = self.connections.blocking, self.place.conversation_id
+        if conversation_id is None:
+            return
+        flow = read_history(conversation_id, self.place.owner(client), page_size=page_size, include=include)
+        with closing(ask(client, flow)) as batches:
+            for batch in batches:
+                yield from batch
+
+    async def ahistory(self, *, include: Collection[str] | None, page_size: int) -> AsyncIterator[ChatMessage]:
+        """Read the conversation, page by page."""
+        client, conversation_id = self.connections.asynchronous, self.place.conversation_id
+        if conversation_id is None:
+            return
+        flow = read_history(conversation_id, await self.place.aowner(client), page_size=page_size, include=include)
+        async with aclosing(aask(client, flow)) as batches:
+            async for batch in batches:
+                for message in batch:
+                    yield message
+
     def cancel(self) -> None:
         """Stop the turns that are under way."""
         for loop in list(self._loops):
@@ -232,6 +257,18 @@ class Turns:
 
     def _where(self, conversation_id: str) -> dict[str, Any]:
         return {"agent_id": self.place.agent_id, "conversation_id": conversation_id}
+
+
+def stop(loop: ToolLoop) -> None:
+    """Leave a turn whose caller was interrupted: no tool runs any more, and what waits is denied."""
+    if loop.stop():
+        loop.wait(SETTLE_TIMEOUT)
+
+
+async def astop(loop: AsyncToolLoop) -> None:
+    """Leave a turn whose caller was interrupted; the twin of `stop`."""
+    if loop.stop():
+        await loop.wait(SETTLE_TIMEOUT)
 
 
 _closing: set[asyncio.Task[None]] = set()
