@@ -339,22 +339,14 @@ class LettaChatEngine(TerminalChat):
     def close(self) -> None:
         """Stop using the engine. Turns under way go on in the background, or are cancelled, as `on_abandon` says.
 
-        Connections close when nothing needs them any more: neither such a turn nor another engine that shares them.
+        It returns at once. Connections close when nothing needs them any more: neither such a turn nor another engine
+        that shares them.
         """
-        if self._closed:
-            return
-        if self._begin_closing():
-            self._turns.wait()
-        self._turns.connections.leave()
+        self._leave()
 
     async def aclose(self) -> None:
         """Stop using the engine; the twin of `close`."""
-        if self._closed:
-            return
-        if self._begin_closing():
-            await self._turns.await_end()
-        client = self._turns.connections.leave()
-        if client is not None:
+        if (client := self._leave()) is not None:
             await client.aclose()
 
     def __enter__(self) -> Self:
@@ -376,12 +368,14 @@ class LettaChatEngine(TerminalChat):
     def _cancels(self) -> bool:
         return self._turns.options.on_abandon == "cancel"
 
-    def _begin_closing(self) -> bool:
-        """Note that it is closed; tell whether turns were told to stop."""
+    def _leave(self) -> AsyncLettaClient | None:
+        """Leave the turns and the connections; gives the client that only an event loop can close."""
+        if self._closed:
+            return None
         self._closed = True
         if self._cancels:
             self._turns.cancel()
-        return self._cancels
+        return self._turns.connections.leave()
 
     def _call(self, method: Callable[..., Any], message: Message, chat_history: list[ChatMessage] | None) -> Call:
         self._check_open()

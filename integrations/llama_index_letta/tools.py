@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from llama_index.core.tools import AsyncBaseTool, BaseTool, FunctionTool, ToolOutput
 from llama_index.core.tools.types import BaseToolAsyncAdapter
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, PydanticUserError, ValidationError
 
 from letta_adapters.loop import Tool
 from letta_adapters.tools import InvalidArguments, check_client_tools
@@ -54,12 +54,20 @@ def client_tool(tool: BaseTool) -> ClientTool:
     """The tool as the API takes it; characters that no name may have become `_`.
 
     Raises:
+        TypeError: No schema can be made of its arguments.
         ValueError: It has no name.
     """
     metadata = tool.metadata
     if not metadata.name:
         raise ValueError(f"A {_kind(tool)} has no name; give its `metadata` one.")
-    function: dict[str, Any] = metadata.to_openai_tool(skip_length_check=True)["function"]
+    try:
+        function: dict[str, Any] = metadata.to_openai_tool(skip_length_check=True)["function"]
+    except PydanticUserError as error:  # `FunctionTool` does not resolve annotations that are texts
+        reason = str(error).splitlines()[0]
+        raise TypeError(
+            f"No schema can be made of the arguments of tool {metadata.name!r}: {reason} "
+            "Pass the function itself, or give the tool an `fn_schema`."
+        ) from error
     parameters: dict[str, Any] = {"type": "object", "properties": {}, "required": [], **function["parameters"]}
     return ClientTool(name=function["name"], description=metadata.description, parameters=copy.deepcopy(parameters))
 

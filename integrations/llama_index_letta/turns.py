@@ -187,18 +187,6 @@ class Turns:
         for loop in list(self._loops):
             loop.stop() if isinstance(loop, ToolLoop) else loop.stop_soon()
 
-    def wait(self, timeout: float = SETTLE_TIMEOUT) -> None:
-        """Wait for the turns in threads."""
-        for loop in list(self._loops):
-            if isinstance(loop, ToolLoop):
-                loop.wait(timeout)
-
-    async def await_end(self, timeout: float = SETTLE_TIMEOUT) -> None:
-        """Wait for the turns in tasks of this event loop."""
-        for loop in list(self._loops):
-            if isinstance(loop, AsyncToolLoop):
-                await loop.wait(timeout)
-
     def _trace(self, call: Call) -> TurnTrace:
         trace = TurnTrace(
             call.engine,
