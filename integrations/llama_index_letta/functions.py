@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, cast, get_origin, get_type_hints
+from typing import Annotated, Any, cast, get_origin, get_type_hints
 
 from llama_index.core.tools import FunctionTool, utils
 from llama_index.core.workflow import Context
@@ -29,9 +29,8 @@ def function_tool(function: Callable[..., Any]) -> FunctionTool:
         contexts = [one.name for one in signature.parameters.values() if _is_context(one.annotation)]
         schema: type[BaseModel] = cast("Any", utils).create_schema_from_function(
             name,
-            _Described(signature),
+            _Described(_with_descriptions(function, signature)),
             ignore_fields=[*contexts, "self"],
-            param_descriptions=_descriptions(function, signature),
         )
         schema.model_json_schema()
     except (PydanticUserError, NameError, TypeError, ValueError) as error:
@@ -79,7 +78,15 @@ def _is_context(annotation: Any) -> bool:
     return annotation is Context or get_origin(annotation) is Context
 
 
-def _descriptions(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, str]:
+def _with_descriptions(function: Callable[..., Any], signature: inspect.Signature) -> inspect.Signature:
+    """The signature with what the docstring says of a parameter, where its annotation says nothing."""
     found: dict[str, str]
     found, _ = cast("Any", FunctionTool).extract_param_docs(inspect.getdoc(function) or "", set(signature.parameters))
-    return {name: text.strip() for name, text in found.items()}
+    return signature.replace(
+        parameters=[
+            one
+            if one.name not in found or one.annotation is one.empty or get_origin(one.annotation) is Annotated
+            else one.replace(annotation=Annotated[one.annotation, found[one.name].strip()])
+            for one in signature.parameters.values()
+        ]
+    )

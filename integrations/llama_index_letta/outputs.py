@@ -98,9 +98,10 @@ def _told(tool: BaseTool, output: ToolOutput) -> str | list[ContentPart]:
     if isinstance(tool, FunctionTool) and output.content == str(value):
         if nodes := _only_nodes(value):
             return "\n\n".join(node.get_content(MetadataMode.LLM) for node in nodes)
-        if _has_json(value):
+        if not _is_block(value) and _has_json(value):
             return result_content(value)
-    parts = [part for block in output.blocks for part in _parts(block)]
+    blocks: Sequence[Any] = [value] if _is_block(value) else output.blocks  # older versions know few kinds of blocks
+    parts = [part for block in blocks for part in _parts(block)]
     if any(isinstance(part, ImageContent) for part in parts):
         return [part for part in parts if not isinstance(part, TextContent) or part.text]
     return "\n".join(part.text for part in parts if isinstance(part, TextContent))
@@ -110,6 +111,10 @@ def _only_nodes(value: object) -> list[NodeWithScore]:
     """The nodes of a value that is nothing but nodes."""
     many = cast("Sequence[object]", value) if isinstance(value, (list, tuple)) else [value]
     return nodes_of(many) if many and all(isinstance(one, (NodeWithScore, BaseNode)) for one in many) else []
+
+
+def _is_block(value: object) -> bool:
+    return isinstance(value, BaseModel) and hasattr(value, "block_type")
 
 
 def _has_json(value: object) -> bool:
