@@ -71,7 +71,7 @@ class Connections:
             if self._users > 0:
                 return None
             made, self._made = self._made, None
-            made_async, self._made_async = self._made_async, None
         if made is not None:
             made.close()
-        return made_async
+        # It is kept: where nobody closes it now, its connections close with their event loops.
+        return self._made_async

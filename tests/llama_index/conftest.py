@@ -58,7 +58,7 @@ def wire(backend: Backend) -> Iterator[Wire]:
 
 
 @pytest.fixture
-def make_engine(backend: Backend, agent_id: str) -> Iterator[MakeEngine]:
+async def make_engine(backend: Backend, agent_id: str) -> AsyncIterator[MakeEngine]:
     """Makes engines of a fresh agent, each with a conversation of its own."""
     made: list[LettaChatEngine] = []
 
@@ -70,7 +70,7 @@ def make_engine(backend: Backend, agent_id: str) -> Iterator[MakeEngine]:
 
     yield make
     for engine in made:
-        engine.close()
+        await engine.aclose()
 
 
 @pytest.fixture
