@@ -59,6 +59,27 @@ def test_a_message_waits_for_the_tools_of_the_one_before(make_engine: MakeEngine
 
 
 @pytest.mark.parametrize("way", ["chat", "achat"])
+async def test_nobody_denies_a_call_whose_tool_is_running(way: str, make_engine: MakeEngine, wire: Wire) -> None:
+    at_work, go_on = threading.Event(), threading.Event()
+
+    def work() -> str:
+        """Work."""
+        at_work.set()
+        go_on.wait(60)
+        return "done"
+
+    first = make_engine(tools=[work])
+    response = first.stream_chat("[[call work {}]] [[next]] [[say it is done]]")
+    second = make_engine(tools=[work], conversation_id=conversation_of(first), busy_timeout=0)
+    assert at_work.wait(60)
+    with pytest.raises(ConversationBusy):
+        _ = second.chat("hello") if way == "chat" else await second.achat("hello")
+    go_on.set()
+    assert response.result().response == "it is done"
+    assert results(wire, conversation_of(first)) == [("success", "done")]
+
+
+@pytest.mark.parametrize("way", ["chat", "achat"])
 async def test_or_it_does_not_wait(way: str, make_engine: MakeEngine, backend: Backend) -> None:
     gate = new_gate()
     first = make_engine()
