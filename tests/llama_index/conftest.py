@@ -12,7 +12,7 @@ from llama_index_letta import LettaChatEngine
 from tests.conftest import TIMEOUT, Backend
 from tests.contract.wire import Wire
 from tests.langchain.readback import Reader
-from tests.llama_index.support import MakeEngine
+from tests.llama_index.support import MakeEngine, new_gate
 
 
 @pytest.fixture(autouse=True)
@@ -84,3 +84,11 @@ def parallel_calls(backend: Backend, agent_id: str) -> None:
     settings = {"provider_type": "openai", "parallel_tool_calls": True}
     with httpx.Client(base_url=backend.base_url, timeout=TIMEOUT) as http:
         http.patch(f"/v1/agents/{agent_id}", json={"model_settings": settings}).raise_for_status()
+
+
+@pytest.fixture
+def held(backend: Backend) -> Iterator[str]:
+    """A gate that is open after the test, whatever happened."""
+    gate = new_gate()
+    yield gate
+    backend.open_gate(gate)

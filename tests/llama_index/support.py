@@ -27,6 +27,8 @@ ADD = '[[call add {"a": 1, "b": 2}]]'
 MULTIPLY = '[[call multiply {"a": 3, "b": 4}]]'
 IN_SEQUENCE = f"{ADD} [[next]] {MULTIPLY} [[next]] [[say It is 3 and 12]]"
 
+LONG = "one two three four five six seven eight"
+
 Line = tuple[str, str]
 Response = LettaChatResponse | LettaStreamingResponse
 Ask = Callable[[LettaChatEngine, Message], Awaitable[Response]]
@@ -45,6 +47,11 @@ async def multiply(a: int, b: int) -> int:
 
 def new_gate() -> str:
     return f"gate-{uuid4().hex}"
+
+
+def held_after(gate: str, tokens: int, text: str = LONG) -> str:
+    """A script of a model that waits in the middle."""
+    return f"[[hold {gate} {tokens}]] [[say {text}]]"
 
 
 async def by_chat(engine: LettaChatEngine, message: Message) -> Response:
