@@ -50,6 +50,7 @@ PRINTED = {
     "A tool loop 1": r"It is 42\.",
     "An answer in a form 1": r"name='Ann' age=34",
     "Edited, sent again, two ways from one answer 1": r"True\nFalse",
+    "A chat engine for LlamaIndex 1": r"It is 42\.\nYou said: Tell me about Norway\.",
     "A conversation that the server holds 1": r"You said before: My parcel is A-17\.",
     "Without a framework 1": r"You said: Hello\['system_message', 'user_message', 'assistant_message'\]",
     "Without a framework 2": r"It is 42\. \[\('add', 42\)\]",

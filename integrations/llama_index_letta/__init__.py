@@ -1,1 +1,9 @@
-"""Letta for LlamaIndex: a memory-backed chat engine and a workflow agent. Nothing is here yet."""
+"""Letta for LlamaIndex: `LettaChatEngine`, whose memory is a Letta conversation, and `LettaAgent` for workflows."""
+
+from llama_index_letta.agent import LettaAgent
+from llama_index_letta.answers import LettaChatResponse
+from llama_index_letta.engine import LettaChatEngine
+from llama_index_letta.engine_tool import LettaEngineTool
+from llama_index_letta.streaming import LettaStreamingResponse
+
+__all__ = ["LettaAgent", "LettaChatEngine", "LettaChatResponse", "LettaEngineTool", "LettaStreamingResponse"]

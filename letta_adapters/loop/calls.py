@@ -17,6 +17,7 @@ from letta_adapters.tools import InvalidArguments, Tool
 from letta_adapters.wire import ContentPart, ImageContent, TextContent, ToolReturn, text_of
 
 __all__ = [
+    "ToolAnswer",
     "Batch",
     "Schedule",
     "Tell",
@@ -64,6 +65,23 @@ class ToolExecution:
     def answer(self) -> ToolReturn:
         """The result as the API takes it."""
         return ToolReturn(tool_call_id=self.tool_call_id, tool_return=self.content, status=self.status)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolAnswer:
+    """What a tool may return instead of a plain value, to say itself what the agent is told.
+
+    Args:
+        content: What the agent is told; it is not translated any more.
+        status: Whether it is a result or an error.
+        output: What stands in the execution as its output.
+        error: What stands in the execution as its error.
+    """
+
+    content: str | list[ContentPart]
+    status: Literal["success", "error"] = "success"
+    output: Any = None
+    error: BaseException | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +139,10 @@ def result_content(value: Any) -> str | list[ContentPart]:
     return _clean(json.loads(told) if told.startswith('"') else told)
 
 
+def _cleaned(content: str | list[ContentPart]) -> str | list[ContentPart]:
+    return _clean(content) if isinstance(content, str) else [_clean_part(part) for part in content]
+
+
 def _clean_part(part: Any) -> ContentPart:
     return part.model_copy(update={"text": _clean(part.text)}) if isinstance(part, TextContent) else part
 
@@ -148,14 +170,16 @@ def arguments_of(call: PendingCall) -> dict[str, Any]:
 
 
 def succeeded(run: ToolRun, arguments: dict[str, Any], value: Any) -> ToolExecution:
-    """The execution of a call that gave a result."""
+    """The execution of a call that gave a result, or said itself what the agent is to be told."""
+    told = value if isinstance(value, ToolAnswer) else ToolAnswer(content=result_content(value), output=value)
     return ToolExecution(
         tool_call_id=run.call.tool_call_id,
         name=run.call.name,
         arguments=arguments,
-        status="success",
-        content=result_content(value),
-        output=value,
+        status=told.status,
+        content=_cleaned(told.content),
+        output=told.output,
+        error=told.error,
     )
 
 

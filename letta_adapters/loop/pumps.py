@@ -6,6 +6,7 @@ more, reads the run in flight to its end and settles what it asked for. Here is 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,9 +15,11 @@ from letta_adapters.errors import LettaError, RequestTimeout
 from letta_adapters.events import PendingCall
 from letta_adapters.loop.flow import tool_loop
 from letta_adapters.loop.runner import Interrupted
-from letta_adapters.loop.steps import Decision, LoopRequest, LoopResult, Read, Send, Step
+from letta_adapters.loop.steps import Decision, LoopEvent, LoopRequest, LoopResult, Read, Send, Step
 
-__all__ = ["EXIT_TIMEOUT", "SETTLE_TIMEOUT", "LoopRules", "OnApproval", "Over", "Pump", "left", "too_long"]
+__all__ = ["EXIT_TIMEOUT", "SETTLE_TIMEOUT", "Listener", "LoopRules", "OnApproval", "Over", "Pump", "left", "too_long"]
+
+_LOG = logging.getLogger("letta_adapters")
 
 SETTLE_TIMEOUT = 10.0
 """Seconds that answering the pending calls may take once a loop is being left."""
@@ -45,6 +48,10 @@ class Over:
     error: BaseException | None = None
 
 
+Listener = Callable[[LoopEvent | Over], object]
+"""Hears every event of a loop where the loop runs, also when nobody asks for them any more, and its end at last."""
+
+
 def left() -> LettaError:
     """The error for a loop that was left."""
     return LettaError("The loop was left before the turn ended.", accepted=None)
@@ -58,9 +65,10 @@ def too_long() -> RequestTimeout:
 class Pump:
     """What both pumps share: where the loop stands."""
 
-    def __init__(self, rules: LoopRules) -> None:
+    def __init__(self, rules: LoopRules, listener: Listener | None = None) -> None:
         self.rules = rules
-        self.listened = True
+        self.listener = listener
+        self.listened = listener is None  # whether somebody takes the events out of the queue
         self.stopping = False
         self.streaming = False  # a run is in flight at the server
         self.run_id: str | None = None  # that run, once the server named it
@@ -76,6 +84,14 @@ class Pump:
             return Over(error=left())
         except BaseException as raised:
             return Over(error=raised)
+
+    def hear(self, item: LoopEvent | Over) -> None:
+        """Tell the listener, whose errors are no matter of the loop's."""
+        if self.listener is not None:
+            try:
+                self.listener(item)
+            except Exception:
+                _LOG.exception("The listener of a tool loop failed.")
 
     def check(self, step: Step) -> None:
         """Check that a step is still wanted: once nobody waits, only what settles pending calls is."""

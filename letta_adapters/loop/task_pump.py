@@ -16,7 +16,7 @@ from letta_adapters.errors import LettaError
 from letta_adapters.events import FinishedTurn
 from letta_adapters.loop import pumps
 from letta_adapters.loop.calls import Batch
-from letta_adapters.loop.pumps import LoopRules, Over, Pump, too_long
+from letta_adapters.loop.pumps import Listener, LoopRules, Over, Pump, too_long
 from letta_adapters.loop.runner import TaskRunner
 from letta_adapters.loop.steps import Ask, Attach, LoopEvent, Read, RoundFinished, Rows, Send, Step
 
@@ -26,8 +26,8 @@ __all__ = ["TaskPump"]
 class TaskPump(Pump):
     """Carries a loop in a task."""
 
-    def __init__(self, client: AsyncLettaClient, rules: LoopRules) -> None:
-        super().__init__(rules)
+    def __init__(self, client: AsyncLettaClient, rules: LoopRules, listener: Listener | None = None) -> None:
+        super().__init__(rules, listener)
         self._client = client
         self._runner = TaskRunner(limit=rules.max_parallel, timeout=rules.tool_timeout)
         self._outbox: asyncio.Queue[LoopEvent | Over] = asyncio.Queue()
@@ -81,9 +81,11 @@ class TaskPump(Pump):
             except BaseException as raised:
                 error = raised
             step = self.advance(answer, error)
+        self.hear(step)
         self._outbox.put_nowait(step)
 
     def _tell(self, event: LoopEvent) -> None:
+        self.hear(event)
         if self.listened:
             self._outbox.put_nowait(event)
 

@@ -22,7 +22,7 @@ from letta_adapters.errors import LettaError
 from letta_adapters.events import FinishedTurn, PendingCall
 from letta_adapters.loop import pumps
 from letta_adapters.loop.calls import Batch
-from letta_adapters.loop.pumps import LoopRules, Over, Pump, too_long
+from letta_adapters.loop.pumps import Listener, LoopRules, Over, Pump, too_long
 from letta_adapters.loop.runner import ThreadRunner
 from letta_adapters.loop.steps import Ask, Attach, LoopEvent, Read, RoundFinished, Rows, Send, Step
 
@@ -34,8 +34,8 @@ _SECOND = 1.0
 class ThreadPump(Pump):
     """Carries a loop in a thread."""
 
-    def __init__(self, client: LettaClient, rules: LoopRules) -> None:
-        super().__init__(rules)
+    def __init__(self, client: LettaClient, rules: LoopRules, listener: Listener | None = None) -> None:
+        super().__init__(rules, listener)
         self._client = client
         self._runner = ThreadRunner(limit=rules.max_parallel, timeout=rules.tool_timeout)
         self._outbox: SimpleQueue[LoopEvent | Over] = SimpleQueue()
@@ -83,11 +83,13 @@ class ThreadPump(Pump):
             except BaseException as raised:
                 error = raised
             step = self.advance(answer, error)
+        self.hear(step)
         self._outbox.put(step)
         self._over.set()
         _in_flight.discard(self)
 
     def _tell(self, event: LoopEvent) -> None:
+        self.hear(event)
         if self.listened:
             self._outbox.put(event)
 

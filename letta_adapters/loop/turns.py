@@ -9,7 +9,7 @@ from typing_extensions import Self, Unpack
 
 from letta_adapters.client import AsyncLettaClient, LettaClient
 from letta_adapters.loop.options import LoopOptions, rules_of
-from letta_adapters.loop.pumps import SETTLE_TIMEOUT, Over, left
+from letta_adapters.loop.pumps import SETTLE_TIMEOUT, Listener, Over, left
 from letta_adapters.loop.steps import LoopEvent, LoopResult
 from letta_adapters.loop.task_pump import TaskPump
 from letta_adapters.loop.thread_pump import ThreadPump
@@ -133,9 +133,19 @@ def stream_turn(
     client: LettaClient,
     conversation_id: str,
     input: str | Sequence[InputPart] | None = None,
+    *,
+    listener: Listener | None = None,
     **options: Unpack[LoopOptions],
 ) -> ToolLoop:
     """Do what `run_turn` does, and see the events as they arrive; the arguments are the same.
+
+    Args:
+        client: The client.
+        conversation_id: The conversation, or `default` with `agent_id`.
+        input: Short for one user message: a text, or parts.
+        listener: Called in the loop's own thread with each event, whether anybody iterates or not, and at last with an
+            `Over`, before `wait` returns. With it the loop gives no events, only its `result`.
+        options: As in `run_turn`.
 
     Raises:
         TypeError: A tool's signature is not supported.
@@ -150,22 +160,26 @@ def stream_turn(
             print(loop.result().usage)
         ```
     """
-    return ToolLoop(ThreadPump(client, rules_of(conversation_id, input, **options)))
+    return ToolLoop(ThreadPump(client, rules_of(conversation_id, input, **options), listener))
 
 
 def astream_turn(
     client: AsyncLettaClient,
     conversation_id: str,
     input: str | Sequence[InputPart] | None = None,
+    *,
+    listener: Listener | None = None,
     **options: Unpack[LoopOptions],
 ) -> AsyncToolLoop:
-    """Do what `arun_turn` does, and see the events as they arrive; the arguments are the same.
+    """Do what `arun_turn` does, and see the events as they arrive; the arguments are those of `stream_turn`.
+
+    The listener is called in the event loop.
 
     Raises:
         TypeError: A tool's signature is not supported.
         ValueError: A tool's name is refused, two tools have the same one, or there is nothing to send.
     """
-    return AsyncToolLoop(TaskPump(client, rules_of(conversation_id, input, **options)))
+    return AsyncToolLoop(TaskPump(client, rules_of(conversation_id, input, **options), listener))
 
 
 class ToolLoop:
@@ -316,6 +330,11 @@ class AsyncToolLoop:
         """
         self._left = True
         return self._pump.stop()
+
+    def stop_soon(self) -> None:
+        """Stop from wherever this is called: another thread, another event loop, none at all."""
+        self._left = True
+        self._pump.stop_soon()
 
     async def wait(self, timeout: float | None = None) -> bool:
         """Wait, after leaving, until nothing goes on in the background; tell whether that is so."""

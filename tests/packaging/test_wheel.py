@@ -21,6 +21,11 @@ PACKAGES = {
 }
 
 
+LANGCHAIN = ("langchain", "langchain_core", "langgraph")
+LLAMA_INDEX = ("llama_index", "workflows", "llama_index_instrumentation")
+OTHERS = ("starlette", "uvicorn", "letta_client", "opentelemetry", "openinference")
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     built = WheelBuilder(str(ROOT)).build(directory=str(tmp_path_factory.mktemp("wheel")), versions=["standard"])
@@ -72,22 +77,47 @@ def test_the_sdist_can_be_built_and_tested(tmp_path: Path) -> None:
 
 
 def test_the_core_imports_from_the_wheel_where_no_framework_is_installed(wheel: Path) -> None:
-    code = f"""
-import sys
-from importlib.abc import MetaPathFinder
-
-class NoFramework(MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {{"langchain", "langchain_core", "langgraph", "llama_index", "starlette"}}:
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, NoFramework())
-sys.path.insert(0, {str(wheel)!r})
+    code = """
 import letta_adapters
 letta_adapters.LettaClient(base_url="http://localhost:8283")
 print(letta_adapters.__file__)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert run_without({*LANGCHAIN, *LLAMA_INDEX, *OTHERS}, wheel, code).startswith(str(wheel))
 
+
+def test_the_langchain_extra_needs_no_other(wheel: Path) -> None:
+    code = """
+import langchain_letta
+langchain_letta.ChatLetta(agent_id="agent-1", base_url="http://localhost:8283")
+print(langchain_letta.__file__)
+"""
+    assert run_without({"langchain", "langgraph", *LLAMA_INDEX, *OTHERS}, wheel, code).startswith(str(wheel))
+
+
+def test_the_llama_index_extra_needs_no_other(wheel: Path) -> None:
+    code = """
+import llama_index_letta
+llama_index_letta.LettaChatEngine.from_defaults(agent_id="agent-1", base_url="http://localhost:8283").close()
+print(llama_index_letta.__file__)
+"""
+    assert run_without({*LANGCHAIN, *OTHERS}, wheel, code).startswith(str(wheel))
+
+
+def run_without(packages: set[str], wheel: Path, code: str) -> str:
+    """What a program prints that has the wheel, and not these packages."""
+    preparation = f"""
+import sys
+from importlib.abc import MetaPathFinder
+
+class Without(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {packages!r}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Without())
+sys.path.insert(0, {str(wheel)!r})
+"""
+    program = [sys.executable, "-c", preparation + code]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=60)
     assert done.stderr == ""
-    assert done.stdout.startswith(str(wheel))
+    return done.stdout

@@ -1,0 +1,257 @@
+"""What tracers see: a span that lasts as long as the turn, its events, and nothing of it in the caller's context."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload, LlamaDebugHandler
+from llama_index.core.instrumentation.events.agent import (
+    AgentChatWithStepEndEvent,
+    AgentChatWithStepStartEvent,
+    AgentToolCallEvent,
+)
+from llama_index.core.instrumentation.events.chat_engine import (
+    StreamChatDeltaReceivedEvent,
+    StreamChatEndEvent,
+    StreamChatErrorEvent,
+    StreamChatStartEvent,
+)
+from llama_index.core.instrumentation.span_handlers import BaseSpanHandler
+from llama_index_instrumentation import get_dispatcher
+from llama_index_instrumentation.base import BaseEvent
+from llama_index_instrumentation.event_handlers import BaseEventHandler
+from llama_index_instrumentation.span import BaseSpan, active_span_id
+
+from letta_adapters.errors import TurnFailed
+from llama_index_letta import LettaChatEngine
+from tests.conftest import Backend
+from tests.llama_index.support import (
+    ADD,
+    IN_SEQUENCE,
+    Ask,
+    MakeEngine,
+    add,
+    by_achat,
+    by_astream,
+    by_chat,
+    by_stream,
+    each_way,
+    multiply,
+    new_gate,
+)
+
+
+class Spans(BaseSpanHandler[BaseSpan]):
+    """Keeps spans and how they ended."""
+
+    def new_span(self, id_: str, *_: Any, parent_span_id: str | None = None, **__: Any) -> BaseSpan:
+        return BaseSpan(id_=id_, parent_id=parent_span_id)
+
+    def prepare_to_exit_span(self, id_: str, *_: Any, **__: Any) -> BaseSpan:
+        self.completed_spans.append(self.open_spans[id_])
+        return self.open_spans[id_]
+
+    def prepare_to_drop_span(self, id_: str, *_: Any, **__: Any) -> BaseSpan:
+        self.dropped_spans.append(self.open_spans[id_])
+        return self.open_spans[id_]
+
+    def named(self, name: str) -> list[BaseSpan]:
+        """The spans that ended well, by the name of the method."""
+        return [span for span in self.completed_spans if span.id_.startswith(f"{name}-")]
+
+
+class Events(BaseEventHandler):
+    """Keeps events."""
+
+    seen: list[BaseEvent] = []  # noqa: RUF012
+
+    def handle(self, event: BaseEvent, **_: Any) -> None:
+        self.seen.append(event)
+
+    def of(self, *kinds: type[BaseEvent]) -> list[BaseEvent]:
+        return [event for event in self.seen if isinstance(event, kinds)]
+
+
+@contextmanager
+def added(handler: Spans) -> Generator[None, None, None]:
+    root: Any = get_dispatcher()
+    before = list(root.span_handlers)
+    root.add_span_handler(handler)
+    yield
+    root.span_handlers = before
+
+
+@pytest.fixture
+def spans() -> Iterator[Spans]:
+    handler = Spans()
+    with added(handler):
+        yield handler
+
+
+@pytest.fixture
+def events() -> Iterator[Events]:
+    handler, root = Events(seen=[]), get_dispatcher()
+    before = list(root.event_handlers)
+    root.add_event_handler(handler)
+    yield handler
+    root.event_handlers = before
+
+
+NAMES: dict[Ask, str] = {by_chat: "chat", by_achat: "achat", by_stream: "stream_chat", by_astream: "astream_chat"}
+
+
+@each_way
+async def test_a_turn_is_one_span_and_its_tools_are_spans_in_it(
+    ask: Ask, make_engine: MakeEngine, spans: Spans
+) -> None:
+    await ask(make_engine(tools=[add, multiply]), IN_SEQUENCE)
+    (turn,) = spans.named(f"LettaChatEngine.{NAMES[ask]}")
+    assert turn.parent_id is None
+    tools = [*spans.named("FunctionTool.call"), *spans.named("FunctionTool.acall")]
+    assert [tool.parent_id for tool in tools] == [turn.id_, turn.id_]
+    assert len(spans.completed_spans) == 3
+    assert (spans.open_spans, spans.dropped_spans) == ({}, [])
+
+
+@each_way
+async def test_the_span_nests_in_the_callers_and_nothing_is_left_there(
+    ask: Ask, engine: LettaChatEngine, spans: Spans
+) -> None:
+    around = active_span_id.set("around")
+    try:
+        await ask(engine, "hello")
+        assert active_span_id.get() == "around"
+    finally:
+        active_span_id.reset(around)
+    assert [span.parent_id for span in spans.completed_spans] == ["around"]
+
+
+def test_the_span_of_a_stream_lasts_as_long_as_the_stream(
+    engine: LettaChatEngine, spans: Spans, backend: Backend
+) -> None:
+    gate = new_gate()
+    response = engine.stream_chat(f"[[hold {gate} 1]] [[say one two]]")
+    (open_span,) = spans.open_spans
+    assert open_span.startswith("LettaChatEngine.stream_chat-")
+    assert active_span_id.get() is None
+    backend.open_gate(gate)
+    response.result()
+    assert spans.open_spans == {}
+
+
+@pytest.mark.parametrize("ask", [by_stream, by_astream], ids=["stream", "astream"])
+async def test_the_events_of_a_stream_know_its_span(
+    ask: Ask, make_engine: MakeEngine, spans: Spans, events: Events
+) -> None:
+    await ask(make_engine(tools=[add]), f"{ADD} [[next]] [[say It is 3]]")
+    (turn,) = spans.named(f"LettaChatEngine.{NAMES[ask]}")
+    kinds = [type(event) for event in events.seen]
+    assert [kind for kind in dict.fromkeys(kinds)] == [
+        AgentChatWithStepStartEvent,
+        StreamChatStartEvent,
+        AgentToolCallEvent,
+        StreamChatDeltaReceivedEvent,
+        StreamChatEndEvent,
+        AgentChatWithStepEndEvent,
+    ]
+    assert {event.span_id for event in events.seen} == {turn.id_}
+    deltas = [event.delta for event in events.seen if isinstance(event, StreamChatDeltaReceivedEvent)]
+    assert "".join(deltas) == "It is 3"
+    (tool,) = [event for event in events.seen if isinstance(event, AgentToolCallEvent)]
+    assert (tool.arguments, tool.tool.name) == ('{"a": 1, "b": 2}', "add")
+    (end,) = [event for event in events.seen if isinstance(event, AgentChatWithStepEndEvent)]
+    assert str(end.response) == "It is 3"
+
+
+@pytest.mark.parametrize("ask", [by_chat, by_achat], ids=["chat", "achat"])
+async def test_an_answer_that_is_not_streamed_has_no_events_of_a_stream(
+    ask: Ask, engine: LettaChatEngine, events: Events
+) -> None:
+    await ask(engine, "hello")
+    assert [type(event) for event in events.seen] == [AgentChatWithStepStartEvent, AgentChatWithStepEndEvent]
+
+
+def test_a_stream_that_nobody_reads_tells_all_of_it(engine: LettaChatEngine, events: Events) -> None:
+    assert engine.stream_chat("hello").wait(60)
+    deltas = [event.delta for event in events.seen if isinstance(event, StreamChatDeltaReceivedEvent)]
+    assert "".join(deltas) == "You said: hello"
+    assert len(events.of(StreamChatEndEvent)) == 1
+
+
+@each_way
+async def test_a_turn_that_fails_drops_its_span(
+    ask: Ask, engine: LettaChatEngine, spans: Spans, events: Events
+) -> None:
+    with pytest.raises(TurnFailed) as raised:
+        await ask(engine, "[[fail 500]]")
+    (dropped,) = spans.dropped_spans
+    assert dropped.id_.startswith(f"LettaChatEngine.{NAMES[ask]}-")
+    assert (spans.open_spans, spans.completed_spans) == ({}, [])
+    errors = [event for event in events.seen if isinstance(event, StreamChatErrorEvent)]
+    assert [event.exception for event in errors] == ([raised.value] if "stream" in NAMES[ask] else [])
+    assert events.of(StreamChatEndEvent, AgentChatWithStepEndEvent) == []
+
+
+def test_so_does_one_that_never_began(make_engine: MakeEngine, spans: Spans) -> None:
+    engine = make_engine(base_url="http://127.0.0.1:9", max_retries=0)
+    with pytest.raises(Exception, match="Could not reach"):
+        engine.stream_chat("hello")
+    assert len(spans.dropped_spans) == 1
+    assert spans.open_spans == {}
+
+
+def test_arguments_are_shown_as_they_were_passed(engine: LettaChatEngine) -> None:
+    seen: list[dict[str, Any]] = []
+
+    class Arguments(Spans):
+        def new_span(self, id_: str, bound_args: inspect.BoundArguments, *_: Any, **__: Any) -> BaseSpan:
+            seen.append(dict(bound_args.arguments))
+            return BaseSpan(id_=id_)
+
+    with added(Arguments()):
+        engine.chat("hello")
+    assert seen == [{"message": "hello", "chat_history": None}]
+
+
+# The older callbacks.
+
+
+@each_way
+async def test_callbacks_see_a_step_and_its_tools(ask: Ask, make_engine: MakeEngine) -> None:
+    debug = LlamaDebugHandler(print_trace_on_end=False)
+    engine = make_engine(tools=[add], callback_manager=CallbackManager([debug]))
+    response = await ask(engine, f"{ADD} [[next]] [[say It is 3]]")
+    ((step, step_end),) = debug.get_event_pairs(CBEventType.AGENT_STEP)
+    ((tool, tool_end),) = debug.get_event_pairs(CBEventType.FUNCTION_CALL)
+    assert step.payload is not None and step_end.payload is not None
+    assert tool.payload is not None and tool_end.payload is not None
+    assert step.payload[EventPayload.MESSAGES] == [f"{ADD} [[next]] [[say It is 3]]"]
+    assert str(step_end.payload[EventPayload.RESPONSE]) == str(response)
+    assert tool.payload[EventPayload.FUNCTION_CALL] == '{"a": 1, "b": 2}'
+    assert tool_end.payload[EventPayload.FUNCTION_OUTPUT] == "3"
+
+
+class Broken(LlamaDebugHandler):
+    """Fails at everything."""
+
+    def on_event_start(self, *_: Any, **__: Any) -> str:
+        raise RuntimeError("broken")
+
+    def on_event_end(self, *_: Any, **__: Any) -> None:
+        raise RuntimeError("broken")
+
+    def start_trace(self, *_: Any, **__: Any) -> None:
+        raise RuntimeError("broken")
+
+    def end_trace(self, *_: Any, **__: Any) -> None:
+        raise RuntimeError("broken")
+
+
+@each_way
+async def test_a_tracer_that_fails_is_not_the_end_of_a_turn(ask: Ask, make_engine: MakeEngine) -> None:
+    engine = make_engine(tools=[add], callback_manager=CallbackManager([Broken(print_trace_on_end=False)]))
+    assert str(await ask(engine, f"{ADD} [[next]] [[say It is 3]]")) == "It is 3"
