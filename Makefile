@@ -32,7 +32,7 @@ server-stop: $(READY)  ## end exactly what `make server` started
 	$(SERVER) stop
 
 live: $(READY)  ## the suites that talk to a server, on real ones, with and without Redis
-	$(SERVER) run -- $(BIN)/python -m pytest -n 4 --timeout 300 $(LIVE) --backend live
+	$(SERVER) run -- $(BIN)/python -m pytest -n 5 --timeout 300 $(LIVE) --backend live
 
 record: $(READY)  ## the cassettes again, from a real server
 	$(SERVER) run -- $(BIN)/python -m pytest tests/recorded --record --backend live
