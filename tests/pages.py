@@ -7,6 +7,7 @@ import contextlib
 import io
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def blocks_of(page: str) -> list[tuple[str, str]]:
     return re.findall(r"^```python\n(.*?)^```\n\n^```text\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
 
 
+@cache
 def names_in(path: str) -> frozenset[str]:
     """The tests of a module that pytest collects, functions and classes; none where there is no such module."""
     file = DOCS.parent / path
