@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,17 @@ def page_of(name: str) -> str:
 def blocks_of(page: str) -> list[tuple[str, str]]:
     """Every block of Python, and the text that follows it."""
     return re.findall(r"^```python\n(.*?)^```\n\n^```text\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+
+
+@cache
+def names_in(path: str) -> frozenset[str]:
+    """The tests of a module that pytest collects, functions and classes; none where there is no such module."""
+    file = DOCS.parent / path
+    if not file.is_file() or not re.fullmatch(r"test_\w+\.py", file.name):
+        return frozenset()
+    nodes = ast.walk(ast.parse(file.read_text()))
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return frozenset(node.name for node in nodes if isinstance(node, kinds) and re.match("test_|Test", node.name))
 
 
 def printed_by(

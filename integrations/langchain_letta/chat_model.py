@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import aclosing, closing
+from functools import partial
 from typing import Any, get_args
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, BaseRunManager, CallbackManagerForLLMRun
@@ -17,13 +18,13 @@ from pydantic import BaseModel
 from typing_extensions import override
 
 from langchain_letta.blocks import Bound
-from langchain_letta.description import DescribedModel
 from langchain_letta.errors import both_trees
 from langchain_letta.events import Chunks, message_from
 from langchain_letta.messages import from_langchain
-from langchain_letta.outputs import Method, Schema, parser_of_call, parser_of_text, structured
+from langchain_letta.outputs import Method, Schema, parser_of_call, parser_of_text, structured, why_not
+from langchain_letta.overrides import OverridableModel
 from langchain_letta.protocol_events import ProtocolEvents, error_event
-from langchain_letta.structured import StructuredAnswer, atold_whole, told_whole
+from langchain_letta.structured import ANSWER_SCHEMA, ANSWER_TOOL, StructuredAnswer, atold_whole, told_whole
 from langchain_letta.threads import thread_of
 from langchain_letta.tools import bound_names, must_call, openai_tools_from_langchain
 from letta_adapters.carriers import adeliver, deliver
@@ -35,14 +36,13 @@ from letta_adapters.transcript import Anchor, Entry
 
 __all__ = ["ChatLetta"]
 
-ANSWER_TOOL = "answer_tool"
-"""The argument of a call that names the tool whose call is the answer (`with_structured_output`)."""
-
-_KNOWN_KWARGS = frozenset({"tools", "tool_choice", "ls_structured_output_format", "stream", "model", ANSWER_TOOL})
+_KNOWN_KWARGS = frozenset(
+    {"tools", "tool_choice", "ls_structured_output_format", "stream", "model", ANSWER_TOOL, ANSWER_SCHEMA}
+)
 """The arguments of a call that are no fields, and what LangChain passes on for its own traces."""
 
 
-class ChatLetta(DescribedModel):
+class ChatLetta(OverridableModel):
     """A Letta agent as a LangChain chat model.
 
     LangChain passes the whole transcript on every call; Letta remembers it. `ChatLetta` sends what is new, once.
@@ -55,9 +55,10 @@ class ChatLetta(DescribedModel):
     * **pinned** (`conversation_id="conv-…"`, or `"default"` with `agent_id`): the server's conversation is the truth,
       and what follows the last answer in the transcript is sent.
 
-    Every field can be given with a call, and LangChain's `model` stands for `override_model`; `cache`, `rate_limiter`,
-    `disable_streaming` and `streaming` (with a call: `stream=True`) are LangChain's own. `stop`, `temperature`,
-    `max_tokens` and arguments that are not known are ignored, which is logged once: they are settings of the agent.
+    Every field can be given with a call, LangChain's own `cache`, `rate_limiter`, `disable_streaming`, `streaming` and
+    `output_version` too (but for `stream_events(version="v3")`, which reads these off the model), and LangChain's
+    `model` stands for `override_model`. `stop`, `temperature`, `max_tokens` and arguments that are not known are
+    ignored, which is logged once: they are settings of the agent.
     Letta has no `tool_choice`: a framework that forces a call and asks again gets the agent asked once for it by name,
     then a `NothingToSend`.
 
@@ -215,8 +216,8 @@ class ChatLetta(DescribedModel):
         """Have the agent answer in a form.
 
         The agent is offered a tool with the schema and calls it; where it answers in words, it is asked for the call
-        by name, once. The call is settled at once, so that the conversation takes the next message. A stream gives
-        the answer whole.
+        by name, once. The call is settled at once, so that the conversation takes the next message; the agent is told
+        whether its answer was of the form. A stream gives the answer whole.
 
         Args:
             schema: A pydantic class, a `TypedDict` or a JSON schema with a `title`.
@@ -259,7 +260,8 @@ class ChatLetta(DescribedModel):
             self._say_once("A Letta agent takes no schema for its words: `json_schema` is answered by a tool call.")
         (tool,) = openai_tools_from_langchain([schema], strict=strict)
         name = str(tool["function"]["name"])
-        model = self.bind(tools=[tool], tool_choice=name, ls_structured_output_format=told, **{ANSWER_TOOL: name})
+        answer = {ANSWER_TOOL: name, ANSWER_SCHEMA: schema}
+        model = self.bind(tools=[tool], tool_choice=name, ls_structured_output_format=told, **answer)
         return structured(model, parser_of_call(schema, name), include_raw=include_raw)
 
     def _events(
@@ -301,7 +303,8 @@ class ChatLetta(DescribedModel):
 
         transcript = from_langchain(messages)
         if tool := kwargs.get(ANSWER_TOOL):
-            answer = StructuredAnswer(ask=ask, options=options, tool=tool, signing_key=self._signing_key)
+            form = partial(why_not, kwargs[ANSWER_SCHEMA])
+            answer = StructuredAnswer(ask=ask, options=options, tool=tool, why_not=form, signing_key=self._signing_key)
             return answer.flow(transcript)
         return ask(transcript, options, must_call(kwargs.get("tool_choice"), options.client_tools))
 

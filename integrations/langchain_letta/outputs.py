@@ -15,9 +15,11 @@ from langchain_core.runnables import Runnable, RunnableLambda, RunnableMap, Runn
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel
 
+from langchain_letta.blocks import call_of
 from langchain_letta.messages import ANCHOR_KEY
+from letta_adapters.events import PendingCall
 
-__all__ = ["Method", "Schema", "parser_of_call", "parser_of_text", "structured"]
+__all__ = ["Method", "Schema", "parser_of_call", "parser_of_text", "structured", "why_not"]
 
 Schema = dict[str, Any] | type[BaseModel] | type
 """A JSON schema, a pydantic class (of version 1 or 2) or a `TypedDict`."""
@@ -50,6 +52,19 @@ def structured(model: Runnable[LanguageModelInput, AIMessage], parser: Parser, *
     parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
     unparsed = RunnablePassthrough.assign(parsed=lambda _: None)
     return RunnableMap(raw=model) | parsed.with_fallbacks([unparsed], exception_key="parsing_error")
+
+
+def why_not(schema: Schema, call: PendingCall) -> str | None:
+    """Why the parser of a schema will not read a call; `None` where it will."""
+    read = call_of(call)
+    if read is None:
+        return "its arguments are not a JSON object."
+    try:
+        if _is_model(schema):
+            cast("Any", schema)(**read["args"])
+    except Exception as error:  # whatever a validator of the caller's raises: the call has to be settled all the same
+        return str(error)
+    return None
 
 
 def _is_model(schema: Schema | None) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from letta_adapters.delivery_steps import Delivered, Flow, TurnOptions
 from letta_adapters.errors import LettaError
@@ -27,17 +28,27 @@ from letta_adapters.events import (
 from letta_adapters.transcript import Anchor, AssistantEntry, Call, Entry, HumanEntry, ToolEntry
 from letta_adapters.wire import UsageStatistics
 
-__all__ = ["TAKEN", "Ask", "StructuredAnswer", "atold_whole", "told_whole"]
+__all__ = ["ANSWER_SCHEMA", "ANSWER_TOOL", "TAKEN", "Ask", "StructuredAnswer", "atold_whole", "told_whole"]
 
 _LOG = logging.getLogger("langchain_letta")
 
+ANSWER_TOOL = "answer_tool"
+"""The argument of a call that names the tool whose call is the answer (`with_structured_output`)."""
+
+ANSWER_SCHEMA = "answer_schema"
+"""The argument of such a call that has the schema of the answer, as the caller gave it."""
+
 TAKEN = "The answer was taken."
-"""What the agent reads as the result of the call that was its answer."""
+"""What the agent reads as the result of the call that was its answer, if it is of the form that was asked for."""
+
+_UNREADABLE = "The answer was not taken: "
 
 _NOT_TAKEN = "Only one call is taken as the answer, and it was the first."
 
 Ask = Callable[[Sequence[Entry], TurnOptions, Sequence[str]], Flow]
 """Delivers a transcript: with which options, and naming which tools if it ends with the agent's own words."""
+
+WhyNot = Callable[[PendingCall], str | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +59,14 @@ class StructuredAnswer:
         ask: Delivers a transcript.
         options: How turns are run.
         tool: The tool whose call is the answer.
+        why_not: Says why a call is not of the form that was asked for, if it is not.
         signing_key: Signs anchors, where they are signed.
     """
 
     ask: Ask
     options: TurnOptions
     tool: str
+    why_not: WhyNot
     signing_key: str | None = None
 
     def flow(self, transcript: Sequence[Entry]) -> Flow:
@@ -86,7 +99,7 @@ class StructuredAnswer:
 
     def _settled(self, transcript: Sequence[Entry], given: Delivered) -> Flow:
         taken, *others = given.turn.pending
-        results = [_result(taken, TAKEN), *(_result(call, _NOT_TAKEN) for call in others)]
+        results = [self._read(taken), *(_result(call, _NOT_TAKEN) for call in others)]
         once = replace(self.options, max_steps=1)
         try:
             settled = yield from self.ask([*transcript, _entry(given), *results], once, ())
@@ -95,6 +108,11 @@ class StructuredAnswer:
             _LOG.warning("The call that was the answer could not be settled, and stays pending: %s", error)
             return given
         return replace(given, anchor=self._behind(settled.anchor, given.anchor))
+
+    def _read(self, call: PendingCall) -> ToolEntry:
+        """What the agent is told of its answer."""
+        reason = self.why_not(call)
+        return _result(call, TAKEN) if reason is None else _result(call, _UNREADABLE + reason, status="error")
 
     def _behind(self, settled: Anchor, given: Anchor) -> Anchor:
         """The anchor of an answer, moved behind its settlement."""
@@ -115,8 +133,8 @@ def _entry(given: Delivered) -> AssistantEntry:
     return AssistantEntry(text=given.turn.text, calls=tuple(calls), anchor=given.anchor)
 
 
-def _result(call: PendingCall, text: str) -> ToolEntry:
-    return ToolEntry(tool_call_id=call.tool_call_id, content=text, name=call.name)
+def _result(call: PendingCall, text: str, *, status: Literal["success", "error"] = "success") -> ToolEntry:
+    return ToolEntry(tool_call_id=call.tool_call_id, content=text, name=call.name, status=status)
 
 
 def _both(one: UsageStatistics | None, other: UsageStatistics | None) -> UsageStatistics | None:

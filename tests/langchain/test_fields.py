@@ -220,9 +220,11 @@ class Overrides:
         assert asyncio.run(ask()) == 1
 
     def streaming(self) -> None:
-        tokens = Tokens()
-        self.model.invoke("[[say one two]]", {"callbacks": [tokens]}, stream=True)  # as langchain-core spells it
-        assert "".join(tokens.heard) == "one two"
+        spelt: list[dict[str, Any]] = [{"streaming": True}, {"stream": True}]  # the latter by langchain-core
+        for given in spelt:
+            tokens = Tokens()
+            self.model.invoke("[[say one two]]", {"callbacks": [tokens]}, **given)
+            assert "".join(tokens.heard) == "one two"
 
     def temperature(self) -> None:
         self.model.invoke("hello", temperature=0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, cast
 from uuid import uuid4
@@ -12,7 +13,7 @@ from langchain.agents.structured_output import ProviderStrategy
 from langchain_core.exceptions import ModelError, OutputParserException
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import Runnable
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, SecretStr, field_validator
 from typing_extensions import TypedDict
 
 from langchain_letta import ChatLetta
@@ -214,7 +215,25 @@ def test_a_call_that_is_not_of_the_form_is_an_error_and_settled(
 ) -> None:
     with pytest.raises(ValueError, match=match):
         form(pinned).invoke(f"[[call Weather {arguments}]]")
-    assert results(reader, conversation_id) == [TAKEN]
+    (told,) = reader.answers(conversation_id)
+    assert told["status"] == "error"
+    assert re.search(f"not taken: .*{match}", told["tool_return"], re.DOTALL)
+
+
+def test_whatever_a_validator_raises_the_call_is_settled(
+    pinned: ChatLetta, conversation_id: str, reader: Reader
+) -> None:
+    class Picky(BaseModel):
+        place: str
+
+        @field_validator("place")
+        @classmethod
+        def _no(cls, value: str) -> str:
+            raise RuntimeError(f"{value} is not on the map")
+
+    with pytest.raises(RuntimeError, match="not on the map"):
+        form(pinned, Picky).invoke('[[call Picky {"place": "Oslo"}]]')
+    assert results(reader, conversation_id) == ["The answer was not taken: Oslo is not on the map"]
 
 
 @pytest.mark.usefixtures("parallel_calls")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGenerationChunk, LLMResult
 from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.schemas import Run
+from pydantic import BaseModel
 from typing_extensions import override
 
 from langchain_letta import ChatLetta
@@ -128,6 +130,16 @@ def test_a_trace_names_agent_and_server(model: ChatLetta) -> None:
     model.invoke("hi", config(traces))
     params = extra_of(traces.models[0])["invocation_params"]
     assert (params["agent_id"], params["base_url"]) == (model.agent_id, model.base_url)
+
+
+def test_a_trace_of_an_answer_in_a_form_has_its_tool_and_is_plain_data(model: ChatLetta) -> None:
+    class Weather(BaseModel):
+        degrees: int
+
+    traces = Traces()
+    model.with_structured_output(Weather).invoke('[[call Weather {"degrees": 3}]]', config(traces))
+    params = extra_of(traces.models[0])["invocation_params"]
+    assert [tool["function"]["name"] for tool in json.loads(json.dumps(params))["tools"]] == ["Weather"]
 
 
 def test_an_agents_traces_have_each_call_of_the_model_with_its_usage(model: ChatLetta) -> None:
