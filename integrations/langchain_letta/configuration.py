@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 from typing_extensions import Self, override
 
 from langchain_letta.clients import Clients, Connection
-from langchain_letta.tools import client_tools_from_openai
+from langchain_letta.tools import LangChainTool, client_tools_from_langchain
 from letta_adapters.client import AsyncLettaClient, LettaClient
 from letta_adapters.client.endpoints import check_agent_id, check_conversation_id
 from letta_adapters.client.settings import Settings
@@ -222,9 +222,9 @@ class ConfiguredModel(BaseChatModel):
             check_conversation_id(self.conversation_id, self.agent_id)
         return Target(agent_id=self.agent_id, conversation_id=self.conversation_id)
 
-    def _options(self, tools: Sequence[dict[str, Any]]) -> TurnOptions:
+    def _options(self, tools: Sequence[LangChainTool]) -> TurnOptions:
         return TurnOptions(
-            client_tools=client_tools_from_openai(tools), **{name: getattr(self, name) for name in _OPTIONS}
+            client_tools=client_tools_from_langchain(tools), **{name: getattr(self, name) for name in _OPTIONS}
         )
 
     @property
