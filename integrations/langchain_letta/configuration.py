@@ -101,8 +101,8 @@ class ConfiguredModel(BaseChatModel):
     `finish`: it goes on at the server; `cancel`: it is cancelled there. The connection is closed at once either way.
     """
 
-    max_steps: int | None = None
-    """Steps of the agent at most; the server's default is 50."""
+    max_steps: int | None = Field(default=None, ge=1)
+    """Steps of the agent at most; the server's default is 50. With none it would store nothing and say nothing."""
 
     override_model: str | None = None
     """The handle of another model than the agent's own."""

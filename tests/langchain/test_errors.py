@@ -53,6 +53,7 @@ KEY = "sk-let-very-secret"
         ({"agent_id": AGENT, "base_url": "http://localhost:port"}, "`base_url`"),
         ({"agent_id": AGENT, "base_url": f"http://me:{KEY}@localhost"}, "`base_url`"),
         ({"agent_id": AGENT, "temperatur": 1}, "temperatur"),
+        ({"agent_id": AGENT, "max_steps": 0}, "max_steps"),
     ],
 )
 def test_a_model_that_cannot_work_is_refused_when_it_is_made(fields: dict[str, Any], match: str) -> None:
