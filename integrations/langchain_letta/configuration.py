@@ -207,6 +207,11 @@ class ConfiguredModel(BaseChatModel):
     def _signing_key(self) -> str | None:
         return self.anchor_key.get_secret_value() if self.anchor_key is not None else None
 
+    @property
+    def _server(self) -> str:
+        """The server's address, told without a client: making one takes time, and an async call needs no other."""
+        return Settings.resolve(self.base_url, self.api_key).base_url
+
     def _connection(self) -> Connection:
         return Connection(**{name: getattr(self, name) for name in _CONNECTION})
 
