@@ -30,7 +30,11 @@ class ConfiguredModel(BaseChatModel):
     """A chat model with everything of `ChatLetta` but the calls."""
 
     model_config = ConfigDict(
-        arbitrary_types_allowed=True, populate_by_name=True, extra="forbid", use_attribute_docstrings=True
+        arbitrary_types_allowed=True,
+        populate_by_name=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,  # what was passed may be a key
     )
 
     agent_id: str | None = Field(default_factory=from_env("LETTA_AGENT_ID", default=None))

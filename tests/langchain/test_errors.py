@@ -228,6 +228,18 @@ def test_a_tool_that_is_no_function_is_refused_when_bound() -> None:
         ChatLetta(agent_id=AGENT).bind_tools([{"type": "web_search"}])
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [{"agent_id": "me"}, {}, {"agent_id": AGENT, "base_url": "x"}, {"agent_id": AGENT, "api_key": [KEY]}],
+    ids=["id", "no target", "url", "type"],
+)
+@pytest.mark.parametrize("key", ["api_key", "anchor_key"])
+def test_a_model_that_is_refused_does_not_tell_its_key(key: str, fields: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="ChatLetta") as caught:
+        ChatLetta(**{key: KEY, **fields})
+    assert KEY not in str(caught.value) + repr(caught.value)
+
+
 def test_the_key_shows_nowhere(backend: Backend, agent_id: str, caplog: pytest.LogCaptureFixture) -> None:
     model = ChatLetta(agent_id=agent_id, base_url=backend.base_url, api_key=cast("Any", KEY))
     with caplog.at_level(logging.DEBUG):
