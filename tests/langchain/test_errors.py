@@ -235,8 +235,9 @@ def test_a_tool_that_is_no_function_is_refused_when_bound() -> None:
 )
 @pytest.mark.parametrize("key", ["api_key", "anchor_key"])
 def test_a_model_that_is_refused_does_not_tell_its_key(key: str, fields: dict[str, Any]) -> None:
+    given: dict[str, Any] = {key: KEY, **fields}
     with pytest.raises(ValueError, match="ChatLetta") as caught:
-        ChatLetta(**{key: KEY, **fields})
+        ChatLetta(**given)
     assert KEY not in str(caught.value) + repr(caught.value)
 
 
