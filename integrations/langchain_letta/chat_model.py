@@ -292,7 +292,7 @@ class ChatLetta(OverridableModel):
             return delivery(
                 transcript,
                 self._target(),
-                server=self.client.base_url,
+                server=self._server,
                 policies=self._policies(),
                 options=options,
                 must_call=must_call,

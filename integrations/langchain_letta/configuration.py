@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 from typing_extensions import Self, override
 
 from langchain_letta.clients import Clients, Connection
-from langchain_letta.tools import client_tools_from_openai
+from langchain_letta.tools import LangChainTool, client_tools_from_langchain
 from letta_adapters.client import AsyncLettaClient, LettaClient
 from letta_adapters.client.endpoints import check_agent_id, check_conversation_id
 from letta_adapters.client.settings import Settings
@@ -30,7 +30,11 @@ class ConfiguredModel(BaseChatModel):
     """A chat model with everything of `ChatLetta` but the calls."""
 
     model_config = ConfigDict(
-        arbitrary_types_allowed=True, populate_by_name=True, extra="forbid", use_attribute_docstrings=True
+        arbitrary_types_allowed=True,
+        populate_by_name=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,  # what was passed may be a key
     )
 
     agent_id: str | None = Field(default_factory=from_env("LETTA_AGENT_ID", default=None))
@@ -101,8 +105,8 @@ class ConfiguredModel(BaseChatModel):
     `finish`: it goes on at the server; `cancel`: it is cancelled there. The connection is closed at once either way.
     """
 
-    max_steps: int | None = None
-    """Steps of the agent at most; the server's default is 50."""
+    max_steps: int | None = Field(default=None, ge=1)
+    """Steps of the agent at most; the server's default is 50. With none it would store nothing and say nothing."""
 
     override_model: str | None = None
     """The handle of another model than the agent's own."""
@@ -207,6 +211,11 @@ class ConfiguredModel(BaseChatModel):
     def _signing_key(self) -> str | None:
         return self.anchor_key.get_secret_value() if self.anchor_key is not None else None
 
+    @property
+    def _server(self) -> str:
+        """The server's address, told without a client: making one takes time, and an async call needs no other."""
+        return Settings.resolve(self.base_url, self.api_key).base_url
+
     def _connection(self) -> Connection:
         return Connection(**{name: getattr(self, name) for name in _CONNECTION})
 
@@ -222,9 +231,9 @@ class ConfiguredModel(BaseChatModel):
             check_conversation_id(self.conversation_id, self.agent_id)
         return Target(agent_id=self.agent_id, conversation_id=self.conversation_id)
 
-    def _options(self, tools: Sequence[dict[str, Any]]) -> TurnOptions:
+    def _options(self, tools: Sequence[LangChainTool]) -> TurnOptions:
         return TurnOptions(
-            client_tools=client_tools_from_openai(tools), **{name: getattr(self, name) for name in _OPTIONS}
+            client_tools=client_tools_from_langchain(tools), **{name: getattr(self, name) for name in _OPTIONS}
         )
 
     @property

@@ -71,7 +71,7 @@ class DescribedModel(ConfiguredModel):
         return {
             "agent_id": self.agent_id,
             "conversation_id": self.conversation_id,
-            "base_url": self.client.base_url,
+            "base_url": self._server,
             "override_model": self.override_model,
         }
 

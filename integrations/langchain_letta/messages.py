@@ -138,7 +138,7 @@ def _content(message: BaseMessage, position: int) -> Content:
 
 
 def _result(message: ToolMessage, position: int) -> Content:
-    """What a tool gave back; a list that is no content is told as JSON.
+    """What a tool gave back; a list that is no content is told as JSON, and so is a block of data in one that is.
 
     A result without any text or image breaks a self-hosted server's conversation for good (measured), so an empty one
     is told as an empty string or an empty list.
@@ -147,10 +147,21 @@ def _result(message: ToolMessage, position: int) -> Content:
         return message.content
     if not all((isinstance(block, dict) and "type" in block) or isinstance(block, str) for block in message.content):
         return json.dumps(message.content, ensure_ascii=False)
-    parts = _content(message, position)
-    if any(not isinstance(part, TextContent) or part.text for part in parts if not isinstance(part, str)):
+    parts = tuple(
+        _data(block) or _part(block, f"part {number} of message {position} (tool)")
+        for number, block in enumerate(message.content_blocks)
+    )
+    if any(not isinstance(part, TextContent) or part.text for part in parts):
         return parts
     return "" if parts else "[]"
+
+
+def _data(block: ContentBlock) -> TextContent | None:
+    """A block that is data of a kind of its own (`json`, `search_result`), as the agent can read it."""
+    if block["type"] != "non_standard":
+        return None
+    value = block["value"]
+    return TextContent(text=json.dumps(value["json"] if value.get("type") == "json" else value, ensure_ascii=False))
 
 
 def _part(block: ContentBlock, where: str) -> TextContent | ImageContent:

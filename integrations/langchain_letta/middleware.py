@@ -43,7 +43,7 @@ class Head(TypedDict):
     """Ids of the messages that the thread had then, the answer's among them: the conversation knows them."""
 
     tools: list[str]
-    """Names of the tools that were offered."""
+    """Names of the tools that were offered and that the agent runs."""
 
     waiting: list[dict[str, Any]]
     """The answer's blocks of calls that wait for a person, who decides about them and nobody else."""
@@ -67,9 +67,9 @@ class LettaMiddleware(AgentMiddleware[LettaState, Any, Any]):
 
     When the agent has ended it delivers the results of tools that return directly and of structured output, and
     denies calls that were never run, in a request that calls no model (`max_steps` 1: measured on 0.16.8). So the
-    conversation is free for others, a person at Letta's own client for instance. Calls of tools that were not offered
-    here are left alone: somebody may be deciding about them. If it cannot be done there is a warning, and the next
-    turn does it.
+    conversation is free for others, a person at Letta's own client for instance. Calls of tools that the agent does
+    not run (not offered here, or offered as a dict) are left alone: somebody may be deciding about them. If it cannot
+    be done there is a warning, and the next turn tries again.
 
     Args:
         model: The model of the agent; it need not have the agent's tools bound.
@@ -112,7 +112,7 @@ class LettaMiddleware(AgentMiddleware[LettaState, Any, Any]):
         if self._leaves_calls(state):
             try:
                 self._model.invoke(state["messages"], _QUIETLY, max_steps=1)
-            except LettaError as error:
+            except (LettaError, ValueError) as error:  # an answer that is here is not to be lost over this
                 _warn(error)
 
     @override
@@ -121,7 +121,7 @@ class LettaMiddleware(AgentMiddleware[LettaState, Any, Any]):
         if self._leaves_calls(state):
             try:
                 await self._model.ainvoke(state["messages"], _QUIETLY, max_steps=1)
-            except LettaError as error:
+            except (LettaError, ValueError) as error:  # an answer that is here is not to be lost over this
                 _warn(error)
 
     def _hinted(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
@@ -157,7 +157,8 @@ class LettaMiddleware(AgentMiddleware[LettaState, Any, Any]):
         head = Head(
             anchor=answers[-1].response_metadata[ANCHOR_KEY],
             told=[message.id for message in (*request.messages, *response.result) if message.id is not None],
-            tools=[str(tool.get("name") if isinstance(tool, dict) else tool.name) for tool in request.tools],
+            # One that is given as a dict is run by nobody here: its result comes from elsewhere, as the next input.
+            tools=[tool.name for tool in request.tools if not isinstance(tool, dict)],
             waiting=waiting_blocks(answers[-1]),
         )
         return ExtendedModelResponse(model_response=response, command=Command(update={"letta": head}))
@@ -202,5 +203,5 @@ def _is_summary(message: BaseMessage) -> bool:
     return message.additional_kwargs.get("lc_source") == "summarization"
 
 
-def _warn(error: LettaError) -> None:
-    _LOG.warning("The calls that the agent left open could not be answered; the next turn does it: %s", error)
+def _warn(error: Exception) -> None:
+    _LOG.warning("The calls that the agent left open could not be answered; the next turn tries again: %s", error)

@@ -11,7 +11,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from letta_adapters.tools import check_client_tools
 from letta_adapters.wire import ClientTool
 
-__all__ = ["bound_names", "client_tools_from_openai", "must_call", "openai_tools_from_langchain"]
+__all__ = ["LangChainTool", "bound_names", "client_tools_from_langchain", "must_call", "openai_tools_from_langchain"]
 
 LangChainTool = dict[str, Any] | type | Callable[..., Any] | BaseTool
 
@@ -29,25 +29,28 @@ def openai_tools_from_langchain(tools: Sequence[LangChainTool], *, strict: bool 
         ValueError: A name is refused by the API, or two tools have the same one.
     """
     converted: list[dict[str, Any]] = []
+    untitled: list[Any] = []
     checked: list[tuple[ClientTool, str]] = []
     for number, tool in enumerate(tools, start=1):
         one = convert_to_openai_tool(tool, strict=strict)
-        if any(_untitled(one) == _untitled(other) for other in converted):
+        bare = _untitled(one)
+        if bare in untitled:
             continue  # a class and its own JSON schema, say: one tool that was given twice
+        untitled.append(bare)
         converted.append(one)
         checked.append((_client_tool(one), f"tool {number} ({type(tool).__name__})"))
     check_client_tools(checked)
     return converted
 
 
-def client_tools_from_openai(tools: Sequence[dict[str, Any]]) -> tuple[ClientTool, ...]:
-    """Convert OpenAI's dicts to what the API takes."""
-    return tuple(_client_tool(tool) for tool in tools)
+def client_tools_from_langchain(tools: Sequence[LangChainTool]) -> tuple[ClientTool, ...]:
+    """Convert tools to what the API takes; OpenAI's dicts, which `bind_tools` makes of all kinds, are taken as such."""
+    return tuple(_client_tool(convert_to_openai_tool(tool)) for tool in tools)
 
 
-def bound_names(tools: Sequence[dict[str, Any]] | None) -> frozenset[str]:
+def bound_names(tools: Sequence[LangChainTool] | None) -> frozenset[str]:
     """The names of the tools that a call offers, which LangChain runs; any other tool is the server's."""
-    return frozenset(tool.name for tool in client_tools_from_openai(tools or ()))
+    return frozenset(tool.name for tool in client_tools_from_langchain(tools or ()))
 
 
 def must_call(tool_choice: Any, tools: Sequence[ClientTool]) -> tuple[str, ...]:

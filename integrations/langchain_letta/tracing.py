@@ -12,7 +12,7 @@ from langchain_letta.structured import ANSWER_SCHEMA
 __all__ = ["traceable"]
 
 _SECRETS = ("api_key", "anchor_key")
-_LEFT_OUT = ("http_client", "http_async_client", ANSWER_SCHEMA)
+_LEFT_OUT = ("http_client", "http_async_client", "letta_client", ANSWER_SCHEMA)
 
 
 def traceable(params: Mapping[str, Any]) -> dict[str, Any]:

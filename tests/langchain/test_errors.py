@@ -53,6 +53,7 @@ KEY = "sk-let-very-secret"
         ({"agent_id": AGENT, "base_url": "http://localhost:port"}, "`base_url`"),
         ({"agent_id": AGENT, "base_url": f"http://me:{KEY}@localhost"}, "`base_url`"),
         ({"agent_id": AGENT, "temperatur": 1}, "temperatur"),
+        ({"agent_id": AGENT, "max_steps": 0}, "max_steps"),
     ],
 )
 def test_a_model_that_cannot_work_is_refused_when_it_is_made(fields: dict[str, Any], match: str) -> None:
@@ -225,6 +226,19 @@ def openai_tool(name: str) -> dict[str, Any]:
 def test_a_tool_that_is_no_function_is_refused_when_bound() -> None:
     with pytest.raises(ValueError, match="web_search"):
         ChatLetta(agent_id=AGENT).bind_tools([{"type": "web_search"}])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"agent_id": "me"}, {}, {"agent_id": AGENT, "base_url": "x"}, {"agent_id": AGENT, "api_key": [KEY]}],
+    ids=["id", "no target", "url", "type"],
+)
+@pytest.mark.parametrize("key", ["api_key", "anchor_key"])
+def test_a_model_that_is_refused_does_not_tell_its_key(key: str, fields: dict[str, Any]) -> None:
+    given: dict[str, Any] = {key: KEY, **fields}
+    with pytest.raises(ValueError, match="ChatLetta") as caught:
+        ChatLetta(**given)
+    assert KEY not in str(caught.value) + repr(caught.value)
 
 
 def test_the_key_shows_nowhere(backend: Backend, agent_id: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -288,6 +288,14 @@ def test_a_model_is_written_without_its_keys_and_read_with_them() -> None:
     assert (read.api_key, read.anchor_key) == (SecretStr(KEY), SecretStr("sign me"))
 
 
+async def test_an_async_call_makes_no_blocking_client(own: ChatLetta, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("nobody asked for one")
+
+    monkeypatch.setattr(httpx.Client, "__init__", refuse)
+    assert (await own.ainvoke("hello")).text == "You said: hello"
+
+
 def test_clients_and_what_is_told_are_not_written(own: ChatLetta) -> None:
     with httpx.Client() as http:
         written = dumpd(own.model_copy(update={"http_client": http}))

@@ -159,6 +159,20 @@ def test_a_part_of_a_result_that_is_refused_is_named_with_its_place() -> None:
         list(from_langchain([ToolMessage([part], tool_call_id="call_1")]))
 
 
+DATA: dict[str, tuple[dict[str, Any], str]] = {
+    "json": ({"type": "json", "json": {"city": "Oslo"}}, '{"city": "Oslo"}'),
+    "search result": ({"type": "search_result", "title": "Æ"}, '{"type": "search_result", "title": "Æ"}'),
+}
+
+
+@pytest.mark.parametrize(("part", "told"), DATA.values(), ids=DATA.keys())
+def test_data_in_a_result_is_told_as_json(part: dict[str, Any], told: str) -> None:
+    content: Any = [{"type": "text", "text": "found:"}, part]
+    (entry,) = from_langchain([ToolMessage(content, tool_call_id="call_1")])
+    assert isinstance(entry, ToolEntry)
+    assert entry.content == (TextContent(text="found:"), TextContent(text=told))
+
+
 def test_a_picture_in_a_system_message_is_refused() -> None:
     part = cast("Any", {"type": "image", "base64": "AAAA", "mime_type": "image/png"})
     with pytest.raises(ValueError, match=r"message 0 \(system\)"):

@@ -19,6 +19,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGenerationChunk, LLMResult
 from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.schemas import Run
+from letta_client import Letta
 from pydantic import BaseModel
 from typing_extensions import override
 
@@ -290,7 +291,8 @@ def test_nothing_secret_is_told(call: Call, backend: Backend, agent_id: str) -> 
 def test_a_trace_has_no_client_of_the_caller(backend: Backend, model: ChatLetta) -> None:
     traces = Traces()
     with httpx.Client() as http:
-        model.invoke("hi", config(traces), http_client=http, timeout=30)
+        sdk = Letta(base_url=backend.base_url, api_key="not needed")
+        model.invoke("hi", config(traces), http_client=http, letta_client=sdk, timeout=30)
     params = extra_of(traces.models[0])["invocation_params"]
-    assert "http_client" not in params
+    assert not {"http_client", "letta_client"} & params.keys()
     assert params["timeout"] == 30

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from benchmarks.frames import body
 from benchmarks.paths import run_stream
 from benchmarks.timing import fastest
 from langchain_letta.events import Chunks
+from langchain_letta.tools import openai_tools_from_langchain
 from letta_adapters.assembly import Assembly
 from letta_adapters.run_stream import RunStream
 from letta_adapters.transcript import Anchor
@@ -55,3 +58,20 @@ def test_one_long_line_takes_time_in_proportion_to_its_length() -> None:
 def in_packets(events: list[bytes]) -> list[bytes]:
     whole = b"".join(events)
     return [whole[at : at + 1460] for at in range(0, len(whole), 1460)]
+
+
+def test_offering_tools_takes_time_in_proportion_to_their_number() -> None:
+    few, many = offered(40), offered(160)
+
+    short, long = fastest([lambda: openai_tools_from_langchain(few), lambda: openai_tools_from_langchain(many)])
+
+    assert long / short < AT_MOST
+
+
+def offered(number: int) -> list[dict[str, Any]]:
+    fields = {f"field_{count}": {"type": "string", "title": f"Field {count}"} for count in range(10)}
+    parameters = {"type": "object", "properties": fields}
+    return [
+        {"type": "function", "function": {"name": f"tool_{count}", "description": "A tool.", "parameters": parameters}}
+        for count in range(number)
+    ]

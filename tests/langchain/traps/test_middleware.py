@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from langchain.agents import middleware, structured_output
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, RemoveMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, RemoveMessage, ToolMessage
+from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph.message import REMOVE_ALL_MESSAGES  # pyright: ignore[reportMissingTypeStubs]
 from pydantic import BaseModel, SecretStr
@@ -17,7 +18,7 @@ from langchain_letta import ChatLetta, LettaMiddleware
 from letta_adapters.client import LettaClient
 from tests.conftest import Backend, fresh_agent
 from tests.langchain.readback import Reader
-from tests.langchain.support import CALL, TOOLS, agent_of, asked, conversation_of, said
+from tests.langchain.support import CALL, TOOLS, agent_of, asked, call_ids, conversation_of, said
 from tests.langchain.traps.support import Foreign, results, stripped, thread, users
 from tests.langchain.traps.test_open_calls import LOOK_UP, look_up
 
@@ -280,6 +281,33 @@ def test_calls_with_broken_arguments_are_denied_after_the_agent(
     messages = say(agent, config, "never mind")
     assert conversation_of(messages[-1]) == conversation
     assert users(reader, conversation)[-1] == "never mind"
+
+
+def test_a_call_that_is_answered_elsewhere_is_left_to_its_result(model: ChatLetta, reader: Reader) -> None:
+    """A tool that is a dict is run by nobody in the agent: in a browser, say, whose result is the next input."""
+    in_the_browser: Any = {"name": "choose", "description": "Let the user choose.", "input_schema": {"type": "object"}}
+    agent, config = keeping(model, tools=[in_the_browser]), thread()
+    call = say(agent, config, "[[call choose {}]]")[-1]
+    assert reader.answers(conversation_of(call)) == []
+    chosen = ToolMessage("the red one", tool_call_id=call_ids(call)[0])
+    agent.invoke({"messages": [chosen]}, config)
+    assert results(reader, conversation_of(call)) == ["the red one"]
+
+
+@tool(return_direct=True)
+def draw_up(title: str) -> list[dict[str, Any]]:
+    """Draw up a contract."""
+    return [{"type": "file", "base64": "AAAA", "mime_type": "application/pdf"}]
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+async def test_an_answer_that_cannot_be_told_to_the_agent_is_not_lost(
+    way: str, model: ChatLetta, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent, question = keeping(model, tools=[draw_up]), asked('[[call draw_up {"title": "lease"}]]')
+    out = agent.invoke(question, thread()) if way == "invoke" else await agent.ainvoke(question, thread())
+    assert out["messages"][-1].content == draw_up.invoke({"title": "lease"})
+    assert any("'file'" in record.message for record in caplog.records)
 
 
 class ByTheWay(middleware.AgentMiddleware[Any, Any, Any]):
