@@ -121,7 +121,7 @@ def marked_conversation(
     found = yield lookup
     oldest = marks.choose([*found, made]) or made
     if oldest.id == made.id:
-        return _into(made, is_new=True)
+        return _into(made)  # not new: whoever has the same marks may have found it and been quicker
     with suppress(LettaError):  # an empty conversation that is left behind does no harm
         yield delete_conversation(made.id)
     return _into(oldest)
@@ -148,7 +148,7 @@ def _conversation(job: Job, marks: Marks | None, *, fork: Plan | None = None) ->
     agent_id = job.target.agent_id
     assert agent_id is not None, "followed mode has an agent"
     if marks is None:
-        return _into((yield from _made(job, agent_id, None, fork)), is_new=True)
+        return replace(_into((yield from _made(job, agent_id, None, fork))), is_new=True)
     return (yield from marked_conversation(agent_id, marks, lambda: _made(job, agent_id, marks.summary, fork)))
 
 
@@ -183,10 +183,8 @@ def _fork_at_anchor(job: Job, made: Plan, summary: str | None) -> Generator[Endp
     return (yield update_conversation(fork.id, summary=f"{summary or 'letta-adapters'} {_AT_ANCHOR}"))
 
 
-def _into(conversation: Conversation, *, is_new: bool = False) -> Into:
-    at_anchor = (conversation.summary or "").endswith(_AT_ANCHOR)
-    marked = len((conversation.summary or "").removesuffix(_AT_ANCHOR).split()) > 1
-    return Into(conversation_id=conversation.id, at_anchor=at_anchor, is_new=is_new, marked=marked)
+def _into(conversation: Conversation) -> Into:
+    return Into(conversation_id=conversation.id, at_anchor=(conversation.summary or "").endswith(_AT_ANCHOR))
 
 
 def _marks_of(job: Job, made: Plan) -> Marks | None:
