@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from letta_adapters.joins import Before, Extent, before_anchor, extent_of
-from letta_adapters.transcript import Anchor, AssistantEntry, Call, Entry, SystemEntry, ToolEntry
+from letta_adapters.transcript import Anchor, AssistantEntry, Call, Entry, HumanEntry, SystemEntry, ToolEntry
 
 __all__ = ["Position", "Tail", "Target", "extent_before", "position_of", "without_repeated_results"]
 
@@ -66,6 +66,14 @@ class Position:
     tail: Tail
     start: int
     extent: Extent | None
+
+    @property
+    def asked_at(self) -> int | None:
+        """Where, after the leading system messages, the last words of a person stand."""
+        for number, entry in reversed(self.tail):
+            if isinstance(entry, HumanEntry):
+                return self.start + number - len(self.leading)
+        return self.anchor.asked_at if self.anchor is not None else None
 
 
 def position_of(transcript: Sequence[Entry], target: Target, *, afresh: bool = False) -> Position:

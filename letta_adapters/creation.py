@@ -8,9 +8,10 @@ by the number of the step: they run side by side, and each has a conversation of
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 from letta_adapters.client.endpoints import (
@@ -35,6 +36,9 @@ _AT_ANCHOR = "at-anchor"
 """Says in a summary that the conversation was forked by the server and has everything up to the anchor."""
 
 _MAX_BEGUN = 5
+
+_MAX_LOST = 5
+"""Times that a conversation is made whose answer is lost each time."""
 
 _NEW = Into(conversation_id="", is_new=True)
 
@@ -92,7 +96,9 @@ def fork_of(job: Job, made: Plan) -> Making:
     return replace(into, repeatable=made.repeatable)
 
 
-def marked_conversation(agent_id: str, marks: Marks, make: Generator[Endpoint[Any], Any, Conversation]) -> Making:
+def marked_conversation(
+    agent_id: str, marks: Marks, make: Callable[[], Generator[Endpoint[Any], Any, Conversation]]
+) -> Making:
     """The conversation that carries the marks; the first of several that were made at once is the one.
 
     The server does not keep a summary unique, so it is looked for before and after one is made.
@@ -111,23 +117,39 @@ def marked_conversation(agent_id: str, marks: Marks, make: Generator[Endpoint[An
         found = yield list_conversations(agent_id=agent_id, summary_search=mark)
         if len(found) == 1:  # of several, nobody can tell whose they are
             return _into(found[0])
-    made = yield from make
+    made = yield from _made_though_lost(make, lookup, marks)
     found = yield lookup
     oldest = marks.choose([*found, made]) or made
     if oldest.id == made.id:
-        return _into(made, is_new=True)
+        return _into(made)  # not new: whoever has the same marks may have found it and been quicker
     with suppress(LettaError):  # an empty conversation that is left behind does no harm
         yield delete_conversation(made.id)
     return _into(oldest)
 
 
+def _made_though_lost(
+    make: Callable[[], Generator[Endpoint[Any], Any, Conversation]], lookup: Endpoint[Any], marks: Marks
+) -> Generator[Endpoint[Any], Any, Conversation]:
+    """Make one; where the answer is lost, it is looked for before another one is made."""
+    for tries in count(1):
+        try:
+            return (yield from make())
+        except LettaError as error:
+            if error.accepted is not None or tries == _MAX_LOST:
+                raise
+        found: Sequence[Conversation] = yield lookup
+        chosen = marks.choose(found)
+        if chosen is not None:
+            return chosen
+    raise AssertionError("count() has no end")
+
+
 def _conversation(job: Job, marks: Marks | None, *, fork: Plan | None = None) -> Making:
     agent_id = job.target.agent_id
     assert agent_id is not None, "followed mode has an agent"
-    make = _made(job, agent_id, marks.summary if marks else None, fork)
     if marks is None:
-        return _into((yield from make), is_new=True)
-    return (yield from marked_conversation(agent_id, marks, make))
+        return replace(_into((yield from _made(job, agent_id, None, fork))), is_new=True)
+    return (yield from marked_conversation(agent_id, marks, lambda: _made(job, agent_id, marks.summary, fork)))
 
 
 def _made(
@@ -137,7 +159,9 @@ def _made(
         forked = yield from _fork_at_anchor(job, fork, summary)
         if forked is not None:
             return forked
-    made: Conversation = yield create_conversation(agent_id=agent_id, summary=summary)
+    # Without a mark nobody finds one whose answer was lost; an empty conversation that is left behind does no harm.
+    endpoint = replace(create_conversation(agent_id=agent_id, summary=summary), repeatable=summary is None)
+    made: Conversation = yield endpoint
     return made
 
 
@@ -147,7 +171,7 @@ def _fork_at_anchor(job: Job, made: Plan, summary: str | None) -> Generator[Endp
     if origin is None or origin == "default" or anchor_id is None or not job.memory.may_fork_at_messages(job.server):
         return None
     try:
-        fork: Conversation = yield fork_conversation(origin, message_id=anchor_id)
+        fork: Conversation = yield replace(fork_conversation(origin, message_id=anchor_id), repeatable=True)
     except StatusError:
         return None  # a compaction may have taken the anchor out of what can be forked; telling it always works
     fork = yield retrieve_conversation(fork.id)
@@ -159,10 +183,8 @@ def _fork_at_anchor(job: Job, made: Plan, summary: str | None) -> Generator[Endp
     return (yield update_conversation(fork.id, summary=f"{summary or 'letta-adapters'} {_AT_ANCHOR}"))
 
 
-def _into(conversation: Conversation, *, is_new: bool = False) -> Into:
-    at_anchor = (conversation.summary or "").endswith(_AT_ANCHOR)
-    marked = len((conversation.summary or "").removesuffix(_AT_ANCHOR).split()) > 1
-    return Into(conversation_id=conversation.id, at_anchor=at_anchor, is_new=is_new, marked=marked)
+def _into(conversation: Conversation) -> Into:
+    return Into(conversation_id=conversation.id, at_anchor=(conversation.summary or "").endswith(_AT_ANCHOR))
 
 
 def _marks_of(job: Job, made: Plan) -> Marks | None:

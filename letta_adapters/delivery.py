@@ -172,8 +172,9 @@ def _check_that_it_is_there(
     sending: Sending, made: Plan | None, error: NotFound
 ) -> Generator[Endpoint[Any], Any, None]:
     """Tell a conversation that is gone from a model or a run that is."""
-    if made is None or made.conversation_id is None or sending.job.target.pinned:
-        return
+    is_new = sending.into is not None and sending.into.is_new
+    if made is None or made.conversation_id is None or sending.job.target.pinned or is_new:
+        return  # one that was made for this turn was there, and may have been cleared up by now
     try:
         yield retrieve_conversation(made.conversation_id)
     except NotFound:

@@ -68,6 +68,9 @@ def before_anchor(transcript: Sequence[Entry], leading: int, index: int, anchor:
     if anchor.transcript_length is None or anchor.transcript_digest is None:
         return Before(extent=None)
     known = Extent(length=anchor.transcript_length, digest=anchor.transcript_digest)
+    beside = _beside(transcript, leading, index, anchor)
+    if beside:
+        return Before(extent=extent_of(transcript[leading:index]), inserted=beside)
     if known.length == index - leading:
         return Before(extent=known)
     extent = extent_of(transcript[leading:index])
@@ -76,6 +79,27 @@ def before_anchor(transcript: Sequence[Entry], leading: int, index: int, anchor:
     window = _window(transcript, leading, index, known)
     told = _told_in(transcript, window, leading, anchor.conversation_id)
     return Before(extent=extent, inserted=[place for place in window if place not in told])
+
+
+def _beside(transcript: Sequence[Entry], leading: int, index: int, anchor: Anchor) -> range:
+    """Answers of others that stand where the question of this one stood, whose words the transcript did not keep.
+
+    Nodes of a graph that run side by side, each with an instruction of its own, leave their answers alone behind.
+    """
+    start = end = leading + (index if anchor.asked_at is None else anchor.asked_at)
+    first = transcript[start] if start < index else None
+    if not isinstance(first, AssistantEntry) or _is_own(first, anchor):
+        return range(0)
+    if first.anchor is None and (anchor.transcript_length or 0) > index - leading:
+        return range(0)  # one of its own whose metadata is lost, where much was taken out
+    while end < index and not _is_own(transcript[end], anchor):
+        end += 1
+    return range(start, end)
+
+
+def _is_own(entry: Entry, anchor: Anchor) -> bool:
+    other = entry.anchor if isinstance(entry, AssistantEntry) else None
+    return other is not None and other.conversation_id == anchor.conversation_id
 
 
 def _window(transcript: Sequence[Entry], leading: int, index: int, known: Extent) -> range:

@@ -26,7 +26,15 @@ from letta_adapters.matching import Row, is_the_servers
 from letta_adapters.plans import Into, Plan
 from letta_adapters.retry import busy_delay
 from letta_adapters.system_text import digest_of, system_text
-from letta_adapters.transcript import Anchor, AssistantEntry, Entry, PendingRef, Transcript, without_anchors
+from letta_adapters.transcript import (
+    Anchor,
+    AssistantEntry,
+    Entry,
+    PendingRef,
+    ToolEntry,
+    Transcript,
+    without_anchors,
+)
 from letta_adapters.under_way import is_stale, is_under_way
 from letta_adapters.waiting import newest_first, waiting_calls
 from letta_adapters.wire import Conversation, KnownMessage, MessageCreate, Run, SystemMessage, Unknown
@@ -312,13 +320,8 @@ def _with_end(job: Job, run_id: str, rows: Sequence[KnownMessage]) -> Transcript
     ids = tuple(dict.fromkeys(row.id for row in reversed(rows)))
     told = {digest_of(row.content) for row in rows if isinstance(row, SystemMessage)}
     now = system_text(position_of(job.transcript, job.target), "once").hash
-    end: dict[str, Any] = {
-        "message_id": ids[-1],
-        "message_ids": ids,
-        "pending": tuple(
-            PendingRef(tool_call_id=call.tool_call_id or "", name=call.name or "") for call in waiting_calls(rows)
-        ),
-    }
+    waiting = [PendingRef(tool_call_id=call.tool_call_id or "", name=call.name or "") for call in waiting_calls(rows)]
+    end: dict[str, Any] = {"message_id": ids[-1], "message_ids": ids}
 
     def ended(entry: Entry, position: int) -> Entry:
         anchor = entry.anchor if isinstance(entry, AssistantEntry) else None
@@ -326,10 +329,19 @@ def _with_end(job: Job, run_id: str, rows: Sequence[KnownMessage]) -> Transcript
             return entry
         heard = now if now in told else _heard_before(job.transcript, position, anchor)
         answered = extent_before(job.transcript, position)
-        knew = {"transcript_length": answered.length, "transcript_digest": answered.digest}
-        return replace(entry, anchor=anchor.model_copy(update={**end, **knew, "system_hash": heard}))
+        knew = {"transcript_length": answered.length, "transcript_digest": answered.digest, "system_hash": heard}
+        # Whose decision the others are cannot be told from here: the server's refusal of what is sent says that.
+        known = _calls_known(entry, job.transcript[position + 1 :])
+        pending = tuple(call for call in waiting if call.tool_call_id in known)
+        return replace(entry, anchor=anchor.model_copy(update={**end, **knew, "pending": pending}))
 
     return Transcript(job.transcript, ended)
+
+
+def _calls_known(part: AssistantEntry, after: Sequence[Entry]) -> set[str]:
+    """Calls that a part of an answer shows, or that the transcript answers all the same."""
+    shown = {call.tool_call_id for call in (*part.calls, *(call.call for call in part.server_calls))}
+    return shown | {entry.tool_call_id for entry in after if isinstance(entry, ToolEntry)}
 
 
 def _heard_before(transcript: Sequence[Entry], position: int, anchor: Anchor) -> str | None:

@@ -294,6 +294,7 @@ class _Draft:
             override_system=system.override,
             transcript_length=here.extent.length if here.extent else None,
             transcript_digest=here.extent.digest if here.extent else None,
+            asked_at=here.asked_at,
             nudged=bool(nudge),
             reasons=tuple(reasons),
         )

@@ -35,14 +35,12 @@ class Into:
         at_anchor: Whether it has everything up to the anchor; else all of the transcript is told.
         is_new: Whether nothing was sent to it yet.
         repeatable: Whether whoever has the same transcript is to make the same request of it.
-        marked: Whether it can be found again by what its summary says.
     """
 
     conversation_id: str
     at_anchor: bool = False
     is_new: bool = False
     repeatable: bool = True
-    marked: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +75,7 @@ class Plan:
         override_system: The system prompt of this request.
         transcript_length: How many messages are answered, for the anchor of the answer.
         transcript_digest: The sum of their digests, for the anchor of the answer.
+        asked_at: Where the last words of a person stand in the transcript, for the anchor of the answer.
         nudged: Whether it asks for a tool call by name.
         reads: What has to be read, and the plan made again, before it is sent.
         run_id: The run whose end has to be read.
@@ -95,6 +94,7 @@ class Plan:
     override_system: str | None = None
     transcript_length: int | None = None
     transcript_digest: str | None = None
+    asked_at: int | None = None
     nudged: bool = False
     reads: Reads | None = None
     run_id: str | None = None

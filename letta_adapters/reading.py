@@ -350,7 +350,8 @@ def _get(path: str, parse: Callable[[bytes], T], query: Query | None = None, *, 
                 return parse(answer.body)
             except ValueError:
                 reason = f"the answer to GET {path} cannot be read: {excerpt(answer.body)!r}"
-        passing = answer.status in (0, 200) or retry.should_retry(answer.status)
+        # What is only read is in nobody's way: a 409 is a conflict in the server's database, which passes.
+        passing = answer.status in (0, 200, 409) or retry.should_retry(answer.status)
         if not passing or failures > retries:
             raise Unreadable(reason)
         yield Pause(seconds=retry.backoff(failures), reason=reason)

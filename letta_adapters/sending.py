@@ -159,6 +159,7 @@ class Sending:
             system_hash=made.system_hash,
             transcript_length=made.transcript_length,
             transcript_digest=made.transcript_digest,
+            asked_at=made.asked_at,
             nudged=made.nudged,
             ephemeral=self.job.policies.ephemeral,
         )
@@ -171,7 +172,7 @@ class Sending:
 
     def _clear_up(self, error: LettaError, made: Plan) -> Generator[Endpoint[Any], Any, None]:
         """Delete a conversation that was made for a turn that left nothing, unless a re-run would look for it."""
-        made_for_it = self.into is not None and self.into.is_new and not self.into.marked
+        made_for_it = self.into is not None and self.into.is_new
         if made_for_it and error.accepted is False and isinstance(error, (StatusError, TurnFailed)):
             with suppress(LettaError):
                 yield delete_conversation(made.conversation_id or "")

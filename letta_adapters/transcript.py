@@ -78,6 +78,7 @@ class Anchor(BaseModel):
         system_hash: Digest of the leading system text that the conversation has been told.
         transcript_length: How many messages the transcript had that was answered, after its leading system messages.
         transcript_digest: The sum of their digests.
+        asked_at: Where in the transcript, after its leading system messages, the last words of a person stood.
         nudged: Whether the answer was asked for by naming tools that had to be called.
         ephemeral: Whether the conversation is deleted when the turn has ended for good.
         signature: What proves that nobody made it up, where anchors are signed.
@@ -95,6 +96,7 @@ class Anchor(BaseModel):
     system_hash: str | None = None
     transcript_length: int | None = None
     transcript_digest: Annotated[str | None, Field(pattern="^[0-9a-f]{16}$")] = None
+    asked_at: Annotated[int, Field(ge=0)] | None = None
     nudged: bool = False
     ephemeral: bool = False
     signature: str | None = None
@@ -146,6 +148,7 @@ def anchor_of(
     system_hash: str | None,
     transcript_length: int | None = None,
     transcript_digest: str | None = None,
+    asked_at: int | None = None,
     nudged: bool = False,
     ephemeral: bool = False,
 ) -> Anchor:
@@ -161,6 +164,7 @@ def anchor_of(
         system_hash=system_hash,
         transcript_length=transcript_length,
         transcript_digest=transcript_digest,
+        asked_at=asked_at,
         nudged=nudged,
         ephemeral=ephemeral,
     )

@@ -13,7 +13,8 @@
 Fixtures: `backend` (session; a server with Redis), `no_redis_backend` (session; one without), `agent_id` (a fresh
 agent on `backend`, deleted afterwards), `conversation_id` (a fresh conversation of `agent_id`). A test that needs
 an agent on another backend makes it with `fresh_agent(backend)`. Under pytest-xdist every worker has a double of
-its own, and all workers share the real servers: name gates and otids with `uuid4()`.
+its own, and all workers share the real servers: name gates and otids with `uuid4()`. A test reaches a server through
+these fixtures alone, named as arguments: on real servers, tests that name none are left out.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -30,6 +32,7 @@ import pytest
 
 HANDLE = "vllm/scripted"
 TIMEOUT = 60.0
+_LIVE_ONLY = Path(__file__).parent / "live"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,20 @@ def pytest_configure(config: pytest.Config) -> None:
     missing = [name for name in needed if not os.environ.get(name)]
     if missing:
         raise pytest.UsageError(f"--backend live needs {', '.join(missing)} in the environment; run `make live`")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On real servers, leave out what asks for none of them: `make test` runs that."""
+    if config.getoption("--backend") != "live" or config.getoption("--record", default=False):
+        return
+    servers = {"backend", "no_redis_backend"}
+    wanted = [item for item in items if servers & set(_fixtures_of(item)) or _LIVE_ONLY in item.path.parents]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(wanted)])
+    items[:] = wanted
+
+
+def _fixtures_of(item: pytest.Item) -> list[str]:
+    return item.fixturenames if isinstance(item, pytest.Function) else []
 
 
 @pytest.fixture(scope="session")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Collection, Generator, Iterator, Sequence
 from contextlib import aclosing, closing
+from copy import copy
+from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.utils import from_env, secret_from_env
 from pydantic import SecretStr
-from typing_extensions import override
+from typing_extensions import Self, override
 
 from langchain_letta.clients import Clients, Connection
 from langchain_letta.history_flows import Asking, Place, find_place, find_session, leave, outcome_of, read
@@ -133,6 +135,24 @@ class LettaChatMessageHistory(BaseChatMessageHistory):
         self._page_size = page_size
         self._anchor_key = _checked_key(anchor_key)
         self._place: Place | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A pickle is written to disks and caches. Whoever reads it has the keys in the environment.
+        return vars(self) | {"_connection": replace(self._connection, api_key=None), "_anchor_key": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        settings = Settings.resolve(self._connection.base_url)
+        self._connection = replace(self._connection, api_key=settings.api_key)
+        self._anchor_key = _checked_key(None)
+
+    def __copy__(self) -> Self:
+        again = object.__new__(type(self))
+        vars(again).update(vars(self))
+        return again
+
+    def __deepcopy__(self, _: dict[int, Any]) -> Self:
+        return copy(self)  # connections cannot be copied
 
     @property
     def conversation_id(self) -> str | None:

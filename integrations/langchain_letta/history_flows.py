@@ -72,7 +72,7 @@ def find_session(session_id: str, agent_id: str) -> Asking[Place]:
         NotFound: There is no such agent.
     """
     marks = Marks(said=f"session-{_mark(session_id, agent_id)}")
-    into = yield from marked_conversation(agent_id, marks, _made(agent_id, marks.summary))
+    into = yield from marked_conversation(agent_id, marks, lambda: _made(agent_id, marks.summary))
     return Place(conversation_id=into.conversation_id, agent_id=agent_id)
 
 

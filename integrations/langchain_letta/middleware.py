@@ -145,7 +145,8 @@ class LettaMiddleware(AgentMiddleware[LettaState, Any, Any]):
     def _moved(self, anchor: Anchor, known: Sequence[AnyMessage]) -> Anchor:
         """The anchor of the same answer, behind what is left of what was said before it."""
         extent = extent_of(from_langchain(known))
-        moved = anchor.model_copy(update={"transcript_length": extent.length, "transcript_digest": extent.digest})
+        measure = {"transcript_length": extent.length, "transcript_digest": extent.digest, "asked_at": None}
+        moved = anchor.model_copy(update=measure)
         return moved.signed(self._key) if self._key is not None else moved
 
     def _kept(

@@ -120,7 +120,7 @@ class Speaker:
 
     def signed(self, anchor: Anchor, **changes: Any) -> Anchor:
         """The anchor with changes, without the measure of a transcript that workflows cut as they like."""
-        unmeasured = {"transcript_length": None, "transcript_digest": None, "signature": None}
+        unmeasured = {"transcript_length": None, "transcript_digest": None, "asked_at": None, "signature": None}
         changed = anchor.model_copy(update={**unmeasured, **changes})
         return changed.signed(self.anchor_key) if self.anchor_key else changed
 

@@ -6,6 +6,7 @@ A client and its resources refer to a sender, never to each other, so that dropp
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -72,13 +73,31 @@ def _result(endpoint: Endpoint[T], answer: _Answer, attempt: int) -> T:
     if not 200 <= answer.status < 300:
         error = error_from_response(answer.status, answer.body, what=what, location=answer.location)
         patient = answer.retry_after is None or answer.retry_after <= retry.MAX_RETRY_AFTER
-        if patient and retry.should_retry(answer.status) and (endpoint.repeatable or answer.status == 429):
+        # A conflict in the server's database is the one 409 with a Retry-After.
+        passing = retry.should_retry(answer.status) or (answer.status == 409 and answer.retry_after is not None)
+        if patient and passing and (endpoint.repeatable or answer.status == 429):
             raise _Unavailable(error, answer.retry_after)
         raise error
     try:
         return endpoint.read(answer.body)
     except ValueError:
-        raise ProtocolError(f"{what} was answered with {excerpt(answer.body)!r}, which cannot be read.") from None
+        error = ProtocolError(
+            f"{what} was answered with {excerpt(answer.body)!r}, which cannot be read.", accepted=None
+        )
+        if endpoint.repeatable and _may_be_cut(answer.body):
+            raise _Unavailable(error, None) from None
+        raise error from None
+
+
+def _may_be_cut(body: bytes) -> bool:
+    """Whether an answer may have been ended before its end, cleanly: it is nothing, or JSON that stops somewhere."""
+    try:
+        json.loads(body)
+    except ValueError:
+        return body[:1] in (b"", b"{", b"[")
+    except RecursionError:
+        pass
+    return False
 
 
 def _may_repeat(endpoint: Endpoint[T], error: BaseException) -> bool:

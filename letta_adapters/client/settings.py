@@ -34,6 +34,9 @@ class Settings:
         if self.api_key is not None:
             hide(self.api_key)
 
+    def __getstate__(self) -> dict[str, object]:
+        return {"base_url": self.base_url, "api_key": None}  # a pickle is written to disks and caches
+
     @classmethod
     def resolve(
         cls,

@@ -9,12 +9,12 @@ import socket
 import ssl
 import threading
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 
 import httpx
 
 from letta_adapters.client.intake import Intake
+from letta_adapters.client.loop_clients import LoopClients
 from letta_adapters.client.settings import Settings
 from letta_adapters.exchange import Broken, BrokenKind, Request
 from letta_adapters.version import VERSION
@@ -237,14 +237,14 @@ class AsyncHTTPTransport:
     def __init__(self, settings: Settings, *, http_client: httpx.AsyncClient | None = None) -> None:
         self._settings = settings
         self._given = http_client
+        self._clients = _loop_clients()
+        self._closing = _closing_with(self, self._clients)
         _LIVE.add(self)
-        self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopClient] = weakref.WeakKeyDictionary()
-        self._mutex = threading.Lock()
 
     async def open(self, request: Request, *, idle_timeout: float) -> AsyncHTTPResponse:
         """Send a request and give the answer once its headers are here."""
         self._settings.check_key()
-        client = await self._client()
+        client = self._given or await self._clients.get()
         try:
             prepared = _prepared(client, self._settings, request, idle_timeout)
             answer = await client.send(prepared, stream=True, follow_redirects=False)
@@ -262,58 +262,27 @@ class AsyncHTTPTransport:
 
     async def close(self) -> None:
         """Close the connections of this event loop, unless the client is the caller's."""
-        with self._mutex:
-            client = self._clients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.lifetime.aclose()
+        await self._clients.close()
 
     def forked(self) -> None:
         """Leave the connections to the parent process; its locks may be held by threads that do not exist here."""
-        _INHERITED.extend(self._clients.items())
-        self._clients = weakref.WeakKeyDictionary()
-        self._mutex = threading.Lock()
-
-    async def _client(self) -> httpx.AsyncClient:
-        if self._given is not None:
-            return self._given
-        loop = asyncio.get_running_loop()
-        with self._mutex:
-            known = self._clients.get(loop)
-            if known is None:
-                client = httpx.AsyncClient(limits=_limits())
-                lifetime = _closed_with_loop(client, weakref.ref(self._clients))
-                known = self._clients[loop] = _LoopClient(client=client, lifetime=lifetime)
-                started = False
-            else:
-                started = True
-        if not started:
-            await known.lifetime.__anext__()
-        return known.client
+        self._closing.detach()
+        _INHERITED.append(self._clients)
+        self._clients = _loop_clients()
+        self._closing = _closing_with(self, self._clients)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _LoopClient:
-    """The client of one event loop, and what closes it."""
+def _closing_with(
+    transport: AsyncHTTPTransport, clients: LoopClients[httpx.AsyncClient]
+) -> weakref.finalize[[], AsyncHTTPTransport]:
+    """Models are rarely closed by hand; their connections go with them."""
+    closing = weakref.finalize(transport, clients.close_all)
+    closing.atexit = False
+    return closing
 
-    client: httpx.AsyncClient
-    lifetime: AsyncGenerator[None, None]
 
-
-async def _closed_with_loop(
-    client: httpx.AsyncClient,
-    clients: weakref.ref[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopClient]],
-) -> AsyncGenerator[None, None]:
-    """Close a client when its event loop shuts down or when nobody refers to it any more.
-
-    A loop closes the asynchronous generators that were begun in it; there is no other hook for its end. The entry of
-    the loop goes too, since a generator refers to its loop.
-    """
-    try:
-        yield
-    finally:
-        await client.aclose()
-        if (known := clients()) is not None:
-            known.pop(asyncio.get_running_loop(), None)
+def _loop_clients() -> LoopClients[httpx.AsyncClient]:
+    return LoopClients(lambda: httpx.AsyncClient(limits=_limits()))
 
 
 class AsyncHTTPResponse:

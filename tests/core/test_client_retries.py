@@ -118,7 +118,9 @@ def test_every_answer_has_its_error(answer: httpx.Response, kind: type[LettaErro
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 422])
 @pytest.mark.parametrize("call", [GET, POST])
 def test_a_refusal_is_not_tried_again(call: Call, status: int, run: Run) -> None:
-    assert len(run(call, _json(status, retry_after="0"))[1]) == 1
+    # A 409 that says when to come back is a conflict in the server's database, which passes.
+    headers = {} if status == 409 else {"retry_after": "0"}
+    assert len(run(call, _json(status, **headers))[1]) == 1
 
 
 @BOTH

@@ -13,7 +13,7 @@ from letta_adapters.client.endpoints import Endpoint, create_conversation
 from letta_adapters.creation import Marks, marked_conversation
 from letta_adapters.delivery import delivery
 from letta_adapters.delivery_steps import Claim, Thread, TurnOptions
-from letta_adapters.errors import NotFound
+from letta_adapters.errors import ConnectionLost, NotFound
 from letta_adapters.memory import TurnMemory
 from letta_adapters.planner import Target
 from letta_adapters.plans import Into
@@ -44,7 +44,7 @@ def search() -> Generator[Endpoint[Any], Any, Into]:
     def make() -> Generator[Endpoint[Any], Any, Conversation]:
         return (yield create_conversation(agent_id="agent-1", summary=MARKS.summary))
 
-    return marked_conversation("agent-1", MARKS, make())
+    return marked_conversation("agent-1", MARKS, make)
 
 
 def end_of(flow: Any, answer: object) -> str:
@@ -235,3 +235,39 @@ def test_other_tools_make_another_request() -> None:
         return dict(step.request.query)["summary_search"]
 
     assert mark("add") == mark("add") != mark("multiply")
+
+
+# The answer to the request that makes one is lost.
+
+
+def lost(accepted: bool | None = None) -> ConnectionLost:
+    return ConnectionLost("broke", accepted=accepted)
+
+
+def test_a_conversation_whose_making_was_not_answered_is_looked_for() -> None:
+    flow = search()
+    next(flow)
+    flow.send([])
+    assert asked(flow.throw(lost())) == ("GET", "/v1/conversations/")
+    assert asked(flow.send([OLDER])) == ("GET", "/v1/conversations/")
+    assert end_of(flow, [OLDER]) == "conv-1"
+
+
+def test_one_that_was_not_made_is_made_again_a_few_times() -> None:
+    flow = search()
+    next(flow)
+    step: object = flow.send([])
+    for _ in range(4):
+        assert asked(step)[0] == "POST"
+        flow.throw(lost())
+        step = flow.send([])
+    with pytest.raises(ConnectionLost):
+        flow.throw(lost())
+
+
+def test_a_refusal_to_make_one_is_final() -> None:
+    flow = search()
+    next(flow)
+    flow.send([])
+    with pytest.raises(ConnectionLost):
+        flow.throw(lost(accepted=False))

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timezone
+from typing import Any
 
 import pytest
 
-from letta_adapters.delivery_steps import Flow, Pause
-from letta_adapters.errors import ConversationBusy, NotFound
+from letta_adapters.delivery_steps import Flow, Pause, TurnOptions, TurnOutcome
+from letta_adapters.errors import ConversationBusy, NotFound, PendingApprovalError
 from letta_adapters.locks import Patience
 from letta_adapters.planner import Target
-from letta_adapters.transcript import AssistantEntry, Entry, HumanEntry, SystemEntry, ToolEntry
-from letta_adapters.wire import ApprovalRequestMessage, AssistantMessage, Run, SystemMessage, ToolCall, UserMessage
+from letta_adapters.policies import Policies
+from letta_adapters.transcript import AssistantEntry, Call, Entry, HumanEntry, SystemEntry, ToolEntry
+from letta_adapters.wire import (
+    Agent,
+    ApprovalRequestMessage,
+    AssistantMessage,
+    ClientTool,
+    Run,
+    SystemMessage,
+    ToolCall,
+    UserMessage,
+)
 from tests.core.play import Clock
 from tests.delivery.dialogues import answer
 from tests.delivery.flows import (
@@ -81,8 +92,43 @@ def test_calls_that_the_run_ended_with_are_answered() -> None:
     assert told(flow.send([])) == ["approval"]
 
 
-def test_calls_that_the_transcript_never_heard_of_are_denied_with_the_next_message() -> None:
-    flow = ended(head="message-2")
+def refused() -> TurnOutcome:
+    error = PendingApprovalError("a call waits", status=409)
+    return TurnOutcome(result=error, run_id="run-2", replayed=False)
+
+
+def refused_twice(options: TurnOptions | None = None, policies: Policies | None = None) -> tuple[Flow, object]:
+    """A delivery whose message was refused since a call waits, and then the newest rows are read."""
+    flow = begin(NEXT, FOLLOWED, memory=knowing("message-2"), options=options, policies=policies)
+    next(flow)
+    flow.send(Run(id="run-1", status="completed"))
+    step = flow.send([CALLS, OUTPUT, INPUT])
+    for _ in range(2):
+        claim(flow, step)
+        assert told(flow.send([])) == ["two"]
+        step = flow.send(refused())
+    assert query(claim(flow, step))["order"] == "desc"
+    return flow, flow.send([CALLS, OUTPUT, INPUT])
+
+
+def test_calls_that_the_transcript_never_heard_of_are_denied_where_the_program_runs_them() -> None:
+    flow, step = refused_twice(TurnOptions(client_tools=(ClientTool(name="add"),)))
+    assert asked(step) == ("GET", "/v1/agents/agent-1")
+    assert told(flow.send(Agent(id="agent-1", name="a"))) == ["approval", "two"]
+
+
+@pytest.mark.parametrize("policy", ["deny", "error"])
+def test_calls_that_the_transcript_never_heard_of_are_left_to_others_where_they_are_theirs(policy: Any) -> None:
+    offered = ClientTool(name="add" if policy == "error" else "multiply")
+    flow, _ = refused_twice(TurnOptions(client_tools=(offered,)), Policies(on_pending_approval=policy))
+    with pytest.raises(PendingApprovalError) as caught:
+        flow.send(Agent(id="agent-1", name="a"))
+    assert [call["tool_call_id"] for call in caught.value.pending] == ["call-1"]
+
+
+def test_a_call_that_the_part_shows_is_denied_when_the_transcript_goes_on_without_a_result() -> None:
+    part = replace(answer("1", message_id=None), calls=(Call(tool_call_id="call-1", name="add", arguments="{}"),))
+    flow = ended([PART[0], part, NEXT[-1]], head="message-2")
     claim(flow, flow.send([CALLS, OUTPUT, INPUT]))
     assert told(flow.send([])) == ["approval", "two"]
 

@@ -14,6 +14,7 @@ from letta_adapters.wire import Run
 from tests.delivery.dialogues import NAMELESS_NEXT, NEXT, answer, of_strangers, rows_of, sent_rows
 from tests.delivery.flows import (
     FOLLOWED,
+    PROMPT,
     asked,
     begin,
     busy,
@@ -114,7 +115,8 @@ def test_a_fork_that_was_told_anew_is_read_from_its_beginning_and_attached_to() 
     flow, _ = leaving(NEXT, memory=memory)
     flow.send([])
     flow.send(conversation("conv-2"))
-    turn = flow.send([conversation("conv-2")])
+    claim(flow, flow.send([conversation("conv-2")]))
+    turn = flow.send([PROMPT])  # nobody was quicker
     again, _ = leaving(NEXT, memory=memory)
     step = claim(again, again.send([conversation("conv-2")]))
     assert asked(step) == ("GET", "/v1/conversations/conv-2/messages")

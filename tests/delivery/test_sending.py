@@ -17,6 +17,7 @@ from tests.delivery.flows import (
     ASKED,
     FOLLOWED,
     NAMELESS,
+    PROMPT,
     asked,
     begin,
     claim,
@@ -50,7 +51,8 @@ def begun(transcript: list[Entry], *, policies: Policies | None = None, thread: 
     made = conversation("conv-2", summary="letta-adapters mark" if thread is not None else None)
     flow.send(made)
     if thread is not None:
-        flow.send([made])
+        claim(flow, flow.send([made]))
+        flow.send([PROMPT])  # nobody was quicker
     return flow
 
 

@@ -8,8 +8,8 @@ with FaultProxy(server_url) as proxy:
 ```
 
 A lane is an address of its own at the proxy, with its own cuts: clients that run at once take one each. The cuts meet
-the requests that start or resume a turn, in order, and with `reads` also those that ask for runs and messages. When
-they are used up the lane is transparent.
+the requests that start or resume a turn, in order, and with `reads` also those that ask for runs and messages and
+those that make conversations. When they are used up the lane is transparent.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Lane:
     def _wanted(self, method: str, path: str) -> bool:
         path = path.partition("?")[0].rstrip("/")
         if method == "POST":
-            return path.endswith(("/messages", "/stream"))
+            return path.endswith(("/messages", "/stream")) or (self._reads and path.endswith("/v1/conversations"))
         return method == "GET" and self._reads and ("/v1/runs" in path or path.endswith("/messages"))
 
 
@@ -146,7 +146,7 @@ class FaultProxy:
         self._thread.join()
 
     def lane(self, *, reads: bool = False) -> Lane:
-        """A new address; with `reads`, requests for runs and messages are cut as well."""
+        """A new address; with `reads`, requests for runs, messages and new conversations are cut as well."""
         name = f"lane-{next(self._names)}"
         lane = self._lanes[name] = Lane(f"{self._base_url}/{name}", reads=reads)
         return lane

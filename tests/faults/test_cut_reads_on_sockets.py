@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from langchain_core.messages import BaseMessage, ToolMessage
+from langgraph.checkpoint.memory import InMemorySaver
 
 from langchain_letta import ChatLetta
 from letta_adapters import LettaClient
@@ -17,7 +18,18 @@ from tests.faults.dialogues import RESULT, TOOL
 from tests.faults.proxy import Cut, End, FaultProxy, Where
 from tests.faults.stage import Stage, sleepless, sleepless_async
 from tests.langchain.readback import Reader, story_of
-from tests.langchain.support import TOOLS, TWO_CALLS, Ask, call_ids, conversation_of, each_way, human
+from tests.langchain.support import (
+    TOOLS,
+    TWO_CALLS,
+    Ask,
+    agent_of,
+    asked,
+    call_ids,
+    conversation_of,
+    each_way,
+    human,
+    said,
+)
 
 CUTS = [Cut(end=end, at=at) for end in End for at in (*Where, 0, 1, 100)]
 
@@ -53,11 +65,46 @@ async def test_reading_a_pinned_conversation_is_repeated(reading: Stage, reader:
     sleepless_async(model.async_client)
     transcript: list[BaseMessage] = []
     for cut in random.Random(0).sample(CUTS, len(CUTS)):
-        reading.lane.cut(cut)
         transcript.append(human(TOOL.asked))
         transcript.append(await ask(model.bind_tools(TOOLS), transcript[-1:]))
-        assert reading.lane.left == [], cut
         transcript.append(ToolMessage(RESULT, tool_call_id=call_ids(transcript[-1])[0]))
+        exchanged = len(reading.lane.exchanges)
+        reading.lane.cut(cut)
         transcript.append(await ask(model.bind_tools(TOOLS), transcript))
+        (met,) = [one for one in reading.lane.exchanges[exchanged:] if one.cut is cut]
+        assert met.method == "GET", "a turn was cut, and nothing that was read for it"
     assert conversation_of(transcript[-1]) == conversation
     assert reader.story(conversation) == story_of(transcript)
+
+
+@each_way
+async def test_a_conversation_whose_making_is_cut_is_made_and_told_once(
+    reading: Stage, reader: Reader, ask: Ask
+) -> None:
+    model = ChatLetta(agent_id=reading.agent_id, base_url=reading.lane.base_url)
+    sleepless(model.client)
+    sleepless_async(model.async_client)
+    for cut in CUTS:
+        reading.lane.cut(cut, cut)
+        answer = await ask(model, [human("hello")])
+        assert reading.lane.left == [], cut
+        assert reader.story(conversation_of(answer)) == said("hello")
+    told = [one for one in reader.conversations(reading.agent_id) if reader.story(one)]
+    assert len(told) == len(CUTS), "a message was told to more conversations than one"
+
+
+@pytest.mark.parametrize("ask", ["invoke", "ainvoke"])
+async def test_a_thread_has_one_conversation_however_its_making_is_cut(
+    reading: Stage, reader: Reader, ask: str
+) -> None:
+    model = ChatLetta(agent_id=reading.agent_id, base_url=reading.lane.base_url)
+    sleepless(model.client)
+    sleepless_async(model.async_client)
+    agent = agent_of(model, checkpointer=InMemorySaver())
+    for number, cut in enumerate(CUTS):
+        config = {"configurable": {"thread_id": f"thread-{number}"}}
+        reading.lane.cut(cut, cut)
+        state = agent.invoke(asked("hello"), config) if ask == "invoke" else await agent.ainvoke(asked("hello"), config)
+        assert reading.lane.left == [], cut
+        assert reader.story(conversation_of(state["messages"][-1])) == said("hello")
+    assert len(reader.conversations(reading.agent_id)) == len(CUTS)

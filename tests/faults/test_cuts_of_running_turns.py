@@ -22,8 +22,8 @@ each_cut = pytest.mark.parametrize("cut", CUTS, ids=str)
 
 
 @pytest.fixture(params=[True, False], ids=["with redis", "without redis"])
-def server(request: pytest.FixtureRequest) -> Backend:
-    return request.getfixturevalue("backend" if request.param else "no_redis_backend")
+def server(request: pytest.FixtureRequest, backend: Backend, no_redis_backend: Backend) -> Backend:
+    return backend if request.param else no_redis_backend
 
 
 @pytest.fixture

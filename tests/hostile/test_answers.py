@@ -43,6 +43,19 @@ def test_what_is_no_answer_is_a_protocol_error(answer: bytes, read: Call) -> Non
     assert len(str(error)) < 1000
 
 
+@READS
+@pytest.mark.parametrize("body", [b"", b"{", b'{"id": "agent-1", "name": "'], ids=["nothing", "a brace", "half of it"])
+def test_an_answer_that_ends_too_early_without_any_error_is_asked_for_again(body: bytes, read: Call) -> None:
+    answers = iter([whole(body), document(AGENT)])
+
+    def answer(peer: Peer) -> None:
+        peer.send(next(answers))
+        raise Gone
+
+    with serve(answer) as server:
+        assert read(server.base_url).id == "agent-1"
+
+
 NO_STREAMS: dict[str, bytes] = {
     "HTML": whole(HTML, content_type="text/html"),
     "JSON": document({"messages": []}),

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import signal
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -104,7 +105,7 @@ def test_a_child_process_runs_an_event_loop_of_its_own_with_the_same_client() ->
 def test_a_child_process_does_not_wait_for_what_a_thread_of_its_parent_held() -> None:
     with serve(_keeping) as server:
         client = AsyncLettaClient(base_url=server.base_url)
-        with client._sender._transport._mutex:  # pyright: ignore[reportPrivateUsage]
+        with client._sender._transport._clients._mutex:  # pyright: ignore[reportPrivateUsage]
             assert _in_child(lambda: asyncio.run(_aask(client, "child"))) == 0
 
 
@@ -138,6 +139,29 @@ def test_a_client_outlives_an_event_loop_that_was_closed_without_ado() -> None:
 
     with serve(_keeping) as server:
         _then_collect(work)
+
+
+@pytest.mark.parametrize("connections", [1, 8])
+@pytest.mark.parametrize("goes", ["with its task", "before it", "in a cycle, before it"])
+def test_a_client_that_nobody_closes_leaves_no_connection_open_when_its_event_loop_ends(
+    goes: str, connections: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work() -> None:
+        client = AsyncLettaClient(base_url=server.base_url)
+        await asyncio.gather(*(_aask(client, str(number)) for number in range(connections)))
+        kept: list[object] = [client]
+        if goes == "in a cycle, before it":
+            kept.append(kept)
+        if goes != "with its task":
+            del client, kept
+            gc.collect()
+
+    with serve(_keeping) as server, warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        asyncio.run(work())
+        gc.collect()
+    assert [str(one.message) for one in warned] == []
+    assert [record.message for record in caplog.records if record.name == "asyncio"] == []
 
 
 def test_two_event_loops_at_once_share_a_client() -> None:

@@ -71,6 +71,22 @@ def test_what_may_pass_is_tried_again_after_the_time_asked_for(status: str, call
 
 
 @ANY
+def test_a_conflict_in_the_servers_database_passes(call: Call) -> None:
+    with serve(refusing_first("409 Conflict", {"retry_after": "1"}, times=2)) as server:
+        answer = call(server.base_url, max_retries=2)
+    assert not isinstance(answer, errors.LettaError)
+    assert slept == [1, 1]
+
+
+@CREATES
+def test_what_may_have_been_created_is_not_created_again_after_a_conflict(create: Call) -> None:
+    with serve(refusing_first("409 Conflict", {"retry_after": "1"}, times=100)) as server:
+        error = create(server.base_url, max_retries=3)
+        assert len(server.heads) == 1
+    assert type(error) is errors.Conflict
+
+
+@ANY
 @pytest.mark.parametrize("value", UNREADABLE, ids=range(len(UNREADABLE)))
 def test_what_cannot_be_read_is_replaced_by_a_moderate_wait(value: str, call: Call) -> None:
     with serve(refusing_first("503 Later", {"retry_after": value})) as server:

@@ -156,6 +156,16 @@ async def test_what_is_not_there_is_a_model_that_is_not_found(ask: Ask, backend:
 
 
 @each_way
+async def test_a_model_that_is_missing_costs_one_conversation_and_leaves_none(
+    ask: Ask, model: ChatLetta, agent_id: str, reader: Reader, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(langchain.ModelNotFoundError):
+        await ask(model.bind(override_model="no/model"), "hello")
+    assert "is gone" not in caplog.text
+    assert reader.conversations(agent_id) == []
+
+
+@each_way
 async def test_a_server_that_is_not_there_may_be_asked_again(ask: Ask) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

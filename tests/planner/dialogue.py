@@ -53,6 +53,7 @@ def anchor(
     run_id: str | None = None,
     system_hash: str | None = None,
     knew: Sequence[Entry] | None = None,
+    asked_at: int | None = None,
     nudged: bool = False,
 ) -> Anchor:
     extent = extent_of(knew) if knew is not None else None
@@ -65,6 +66,7 @@ def anchor(
         system_hash=system_hash,
         transcript_length=extent.length if extent is not None else None,
         transcript_digest=extent.digest if extent is not None else None,
+        asked_at=asked_at,
         nudged=nudged,
     )
 

@@ -188,3 +188,48 @@ def test_the_plan_says_how_much_came_in() -> None:
     assert plan(joined(), FOLLOWED).reasons[0] == (
         "rule 1: goes on in conv-1 after message-9; 1 messages came in before it"
     )
+
+
+# Branches with words of their own, which their graph does not keep.
+
+PRIVATE = human("be a critic")
+CRITIC = ours("too long", where=anchor(conversation_id="conv-2", message_id="message-2", knew=[ASKED], asked_at=1))
+FAN = anchor(knew=[ASKED, PRIVATE], asked_at=1)
+
+
+def test_a_branch_is_told_to_one_whose_own_question_was_not_kept() -> None:
+    assert told([ASKED, CRITIC, ours("how nice", where=FAN), human("and?")]) == ["too long", "and?"]
+
+
+def test_several_are_and_so_are_those_of_other_models() -> None:
+    transcript = [ASKED, CRITIC, foreign("so what"), ours("how nice", where=FAN), human("and?")]
+    assert told(transcript) == ["too long", "so what", "and?"]
+
+
+def test_the_results_in_a_branch_are_told_with_it() -> None:
+    calling = ours("", "call-1", where=anchor("call-1", conversation_id="conv-2", knew=[ASKED], asked_at=1))
+    transcript = [ASKED, calling, result("call-1", "9"), CRITIC, ours("how nice", where=FAN), human("and?")]
+    assert len(told(transcript)) > len(told([ASKED, CRITIC, ours("how nice", where=FAN), human("and?")]))
+
+
+def test_what_the_branch_knew_is_not_told_again() -> None:
+    first = ours("first", where=anchor(conversation_id="conv-2", knew=[ASKED], asked_at=0))
+    knew = [ASKED, first, PRIVATE]
+    here = ours("how nice", where=anchor(knew=knew, asked_at=2))
+    assert told([ASKED, first, CRITIC, here, human("and?")]) == ["too long", "and?"]
+    assert told([ASKED, first, here, human("and?")]) == ["and?"]
+
+
+def test_its_own_answers_are_not_told_again_where_much_was_taken_out() -> None:
+    knew = [human("x"), foreign("y"), ASKED, PRIVATE]
+    here = ours("how nice", where=anchor(knew=knew, asked_at=1))
+    without_metadata = foreign("mine")
+    assert told([ASKED, without_metadata, here, human("and?")]) == ["and?"]
+    assert told([ASKED, ours("mine", where=HERE), here, human("and?")]) == ["and?"]
+
+
+def test_a_plan_says_where_the_last_words_of_a_person_stand() -> None:
+    assert plan([system("s"), ASKED, human("b")], FOLLOWED).asked_at == 1
+    assert plan([ASKED, ours("b", where=HERE), human("c")], FOLLOWED).asked_at == 2
+    calling = ours("", "call-1", where=anchor("call-1", knew=[ASKED], asked_at=0))
+    assert plan([ASKED, calling, result("call-1", "9")], FOLLOWED).asked_at == 0

@@ -60,20 +60,27 @@ def async_client(wire: Wire) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=_AsyncTransport(wire))
 
 
-def late_client(meanwhile: Callable[[], None]) -> httpx.Client:
-    """A client to which what it reads first comes late: something else happens between the answer and its arrival."""
-    return httpx.Client(transport=_Late(meanwhile))
+def late_client(meanwhile: Callable[[], None], *, spared: int = 0) -> httpx.Client:
+    """A client to which what it reads comes late once: something else happens between the answer and its arrival.
+
+    Args:
+        meanwhile: What happens.
+        spared: How many requests come before.
+    """
+    return httpx.Client(transport=_Late(meanwhile, spared))
 
 
 class _Late(httpx.BaseTransport):
-    def __init__(self, meanwhile: Callable[[], None]) -> None:
+    def __init__(self, meanwhile: Callable[[], None], spared: int) -> None:
         self._inner = httpx.HTTPTransport()
+        self._spared = spared
         self._meanwhile: Callable[[], None] | None = meanwhile
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        happens, self._meanwhile = self._meanwhile, None
-        if happens is None:
+        self._spared -= 1
+        if self._spared >= 0 or self._meanwhile is None:
             return self._inner.handle_request(request)
+        happens, self._meanwhile = self._meanwhile, None
         if request.method != "GET":  # which may wait for what is to happen
             happens()
             return self._inner.handle_request(request)

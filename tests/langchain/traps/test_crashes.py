@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 
@@ -18,7 +18,7 @@ from tests.conftest import Backend
 from tests.langchain.readback import Reader, story_of
 from tests.langchain.support import CALL, TOOLS, agent_of, asked, call_ids, conversation_of, human, new_gate
 from tests.langchain.traps.dying import Died, Wire, async_client, client, late_client
-from tests.langchain.traps.support import chain_of, chat, end_of_held_turn, expect, thread
+from tests.langchain.traps.support import chain_of, chat, end_of_held_turn, expect, thread, users
 
 FIRST = "[[say the first answer]] first"
 
@@ -227,6 +227,22 @@ def test_a_first_turn_that_was_given_up_is_stored_once_when_the_thread_asks_on(
     whole = [messages[0], AIMessage("the first answer"), *messages[1:]]
     expect(reader, [*whole], before=before_of(program))
     assert reader.conversations(agent_id) == [conversation_of(messages[-1])]
+
+
+def test_a_first_turn_that_was_overtaken_in_its_own_conversation_stores_its_question_nowhere_twice(
+    model: ChatLetta, agent_id: str, reader: Reader
+) -> None:
+    """Two runs of one thread, the later one with more to say: it finds the conversation before the other one sent."""
+    config, first, second = thread(), HumanMessage("first", id="h1"), HumanMessage("second", id="h2")
+
+    def overtake() -> None:
+        run(chain_of(("chat", chat(model)), saver=InMemorySaver()), {"messages": [first, second]}, config)
+
+    with late_client(overtake, spared=2) as http:  # what is read third is read of the conversation that was made
+        late = model.model_copy(update={"http_client": http})
+        run(chain_of(("chat", chat(late)), saver=InMemorySaver()), {"messages": [first]}, config)
+    stories = [users(reader, conversation) for conversation in reader.conversations(agent_id)]
+    assert sorted(stories) == [["first"], ["first", "second"]]
 
 
 @each_program

@@ -155,3 +155,16 @@ def test_words_that_were_put_before_the_last_answer_are_told(model: ChatLetta, r
     messages += turn(model, messages, "three")
     assert conversation_of(messages[-1]) == conversation_of(ours[-1])
     expect_each_once(reader, messages)
+
+
+def test_branches_that_keep_their_instructions_to_themselves_are_both_known_where_they_come_together(
+    model: ChatLetta, reader: Reader
+) -> None:
+    root, together = human("root"), human("together")
+    critic, fan = (model.invoke([root, HumanMessage(f"[[say {name} answers]]")]) for name in ("critic", "fan"))
+    answer = model.invoke([root, critic, fan, together])
+    assert conversation_of(answer) == conversation_of(fan)
+    told = [text for role, text in reader.story(conversation_of(answer)) if role in ("user", "assistant")]
+    assert told == ["root", "[[say fan answers]]", "fan answers", "critic answers", "together", answer.text]
+    again = model.invoke([root, critic, fan, together])
+    assert run_of(again) == run_of(answer)

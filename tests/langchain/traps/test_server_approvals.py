@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any, cast
 
 import pytest
@@ -43,6 +44,7 @@ from tests.langchain.support import (
     conversation_of,
     each_way,
     human,
+    new_gate,
 )
 from tests.langchain.traps.support import thread, users
 
@@ -303,3 +305,48 @@ def test_a_call_that_waits_for_a_person_is_nobody_elses_to_deny_when_its_message
     messages = agent.invoke({"messages": [decided]}, config)["messages"]
     (answer,) = reader.answers(conversation_of(messages[-1]))
     assert (answer["approve"], answer["reason"]) == (False, "Not today.")
+
+
+# An answer of which a part was kept, and whose end asks for a decision.
+
+
+@pytest.fixture
+def part_before_a_call(model: ChatLetta, backend: Backend, guarded: str) -> list[BaseMessage]:
+    """A question and the first word of its answer; the call came after it."""
+    gate = new_gate()
+    question = human(f"[[hold {gate} 1]] {shout(guarded)}")
+    with closing(cast("Any", model.stream([question]))) as chunks:
+        part = next(chunks)
+    backend.open_gate(gate)
+    return [question, part]
+
+
+@blocking_and_async
+async def test_a_call_that_came_after_the_part_that_was_kept_is_nobody_elses_to_deny(
+    ask: Ask, model: ChatLetta, reader: Reader, guarded: str, agent_id: str, part_before_a_call: list[BaseMessage]
+) -> None:
+    bound = model.bind_tools(TOOLS, on_pending_approval="deny_all")
+    with pytest.raises(PendingApprovalError) as caught:
+        await ask(bound, [*part_before_a_call, human("and now?")])
+    (pending,) = caught.value.pending
+    assert (pending["name"], json.loads(pending["arguments"])) == (guarded, {"text": "hi"})
+    (conversation,) = reader.conversations(agent_id)
+    assert reader.answers(conversation) == []
+    answer = await ask(bound, [*part_before_a_call, approval_result(pending["tool_call_id"], True)])
+    assert (answer.text, decisions(reader, answer)) == ("loud", [("approval", True, None)])
+    assert conversation_of(answer) == conversation
+
+
+@blocking_and_async
+async def test_a_call_of_ours_that_came_after_the_part_that_was_kept_is_denied_with_the_next_message(
+    ask: Ask, model: ChatLetta, backend: Backend, reader: Reader, agent_id: str
+) -> None:
+    gate, bound = new_gate(), model.bind_tools(TOOLS)
+    question = human(f"[[hold {gate} 1]] [[say let me]] {CALL}")
+    with closing(cast("Any", bound.stream([question]))) as chunks:
+        part = next(chunks)
+    backend.open_gate(gate)
+    answer = await ask(bound, [question, part, human("[[say never mind]]")])
+    assert answer.text == "never mind"
+    assert [(kind, approved) for kind, approved, _ in decisions(reader, answer)] == [("approval", False)]
+    assert reader.conversations(agent_id) == [conversation_of(answer)]
