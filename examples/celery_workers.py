@@ -10,7 +10,6 @@ is as in `where.py`. Needs `pip install 'celery[redis]'`, and a system that has 
 
 # Celery has no types.
 # pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownMemberType=false
-# pyright: reportUntypedFunctionDecorator=false
 
 from __future__ import annotations
 
@@ -54,7 +53,6 @@ if folder := os.environ.get("EXAMPLE_FOLDER"):
     }
 
 
-@app.task
 def ask(conversation_id: str, message_id: str, text: str) -> None:
     """Ask a question, in whichever process; its answer is in the conversation for everybody who looks."""
     tell("took", text)
@@ -65,6 +63,9 @@ def ask(conversation_id: str, message_id: str, text: str) -> None:
             tell("hears", text)
         answer += chunk.text
     tell("done", text, answer)
+
+
+ask_later: Any = app.task(ask, name="ask")
 
 
 def tell(event: str, *words: str) -> None:
@@ -82,7 +83,16 @@ def play_model(messages: Sequence[dict[str, Any]]) -> Reply:
 @contextmanager
 def workers(environment: dict[str, str]) -> Generator[Iterator[list[Any]], None, None]:
     """Three processes that take jobs; gives what they tell."""
-    options = ["--pool", "prefork", "--concurrency", "3", "--loglevel", "CRITICAL", "--without-gossip", "--without-mingle"]
+    options = [
+        "--pool",
+        "prefork",
+        "--concurrency",
+        "3",
+        "--loglevel",
+        "CRITICAL",
+        "--without-gossip",
+        "--without-mingle",
+    ]
     started = subprocess.Popen(
         [sys.executable, "-m", "celery", "-A", "celery_workers", "worker", *options],
         cwd=Path(__file__).parent,
@@ -108,7 +118,7 @@ def show(place: Any, environment: dict[str, str]) -> None:
         conversations = {name: client.conversations.create(agent_id=place.agent_id).id for name in PLACES}
         with workers(environment) as told:
             for name, conversation_id in conversations.items():
-                ask.delay(conversation_id, f"question-about-{name}", f"Where is {name}?")
+                ask_later.delay(conversation_id, f"question-about-{name}", f"Where is {name}?")
             takers = until_all_are_answered(told, place)
         for name, conversation_id in conversations.items():
             rows = client.conversations.messages.list(conversation_id, order="asc")

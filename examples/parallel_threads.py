@@ -5,7 +5,7 @@ opens the file anew and makes a new model, as another process would. `where.py` 
 """
 
 # LangGraph leaves the type parameters of its graphs open.
-# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ knows of it. The server has to be one of yours, at an `http://` address; `where.
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Generator, Sequence
@@ -20,7 +21,7 @@ from letta_adapters import LettaClient
 from letta_adapters.testing import Reply
 
 QUESTION = "Name the seven days of the week."
-PIECE = b'"message_type":"assistant_message"'
+PIECE = re.compile(rb'"message_type": ?"assistant_message"')
 
 
 class Relay:
@@ -65,15 +66,17 @@ class Relay:
         hang_up(near, far)
 
     def _down(self, far: socket.socket, near: socket.socket) -> None:
-        pieces = 0
+        before = 0
         with suppress(OSError):
             while data := far.recv(65536):
-                near.sendall(data)
-                pieces += data.replace(b" ", b"").count(PIECE)
-                if self._left and pieces >= self._after:
+                found = [*PIECE.finditer(data)]
+                if self._left and before + len(found) >= self._after:
                     self._left -= 1
                     self.made += 1
+                    near.sendall(data[: found[self._after - before - 1].end()])  # in the middle of a line
                     break
+                before += len(found)
+                near.sendall(data)
         hang_up(near, far)
 
 

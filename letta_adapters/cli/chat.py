@@ -83,7 +83,7 @@ class Dialogue:
         except KeyboardInterrupt:
             if not self._interactive:
                 raise
-            self._output.note("\nLeft. The answer goes on at the server; `letta-adapters history` shows it.")
+            self._output.note("Left. The answer goes on at the server; `letta-adapters history` shows it.")
 
     def _say(self, text: str) -> None:
         self._take_turn(MessageCreate(role="user", content=text))
@@ -95,10 +95,14 @@ class Dialogue:
             stream = self._client.conversations.messages.create(
                 self._conversation(), messages=[answer], agent_id=self._agent.id
             )
-            with stream:
-                for event in stream:
-                    self._teller.tell(event)
-                turn = stream.result()
+            try:
+                with stream:
+                    for event in stream:
+                        self._teller.tell(event)
+                    turn = stream.result()
+            except BaseException:
+                self._teller.break_off()
+                raise
             self._teller.finish(turn)
             answer = self._decide([(call.tool_call_id, call.name) for call in turn.pending])
 

@@ -39,6 +39,10 @@ class Teller(Protocol):
         """Tell that the turn is over."""
         ...
 
+    def break_off(self) -> None:
+        """Be ready for other words, where a turn was left or failed."""
+        ...
+
 
 class JsonLines:
     """Every event as a line of JSON: its fields, and its kind as `event`."""
@@ -53,6 +57,9 @@ class JsonLines:
     def finish(self, turn: FinishedTurn) -> None:
         """Write the finished turn."""
         self._write(turn)
+
+    def break_off(self) -> None:
+        """Nothing: every line is whole."""
 
     def _write(self, value: TurnEvent | FinishedTurn) -> None:
         kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(value).__name__).lower()
@@ -88,11 +95,11 @@ class Talk:
 
     def finish(self, turn: FinishedTurn) -> None:
         """End the line; tell why, where it was not the usual end."""
-        self.end_line()
+        self.break_off()
         if turn.stop_reason not in ("end_turn", "requires_approval"):
             self._line("note", turn.stop_reason)
 
-    def end_line(self) -> None:
+    def break_off(self) -> None:
         """Go to a new line, unless it begins one."""
         if self._speaker is not None:
             self._output.say("")
@@ -100,13 +107,13 @@ class Talk:
 
     def _go_on(self, speaker: Speaker, text: str) -> None:
         if self._speaker != speaker:
-            self.end_line()
+            self.break_off()
             self._name(speaker)
             self._speaker = speaker
         self._output.say(text, "dim italic" if speaker == "thought" else "", end="")
 
     def _line(self, speaker: Speaker, text: str) -> None:
-        self.end_line()
+        self.break_off()
         self._name(speaker)
         self._output.say(text)
 

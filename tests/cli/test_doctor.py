@@ -80,7 +80,9 @@ def test_calls_that_wait_are_named_with_the_command_that_denies_them(
 def test_a_call_in_the_default_conversation_is_found_too(cli: CommandLine, wire: Wire, agent_id: str) -> None:
     wire.post("default", user('[[call add {"a": 1}]]'), agent_id=agent_id, client_tools=CLIENT_TOOLS)
 
-    assert lines(cli("doctor", agent_id).out)["pending"].endswith(f"`letta-adapters settle default --agent {agent_id}`.")
+    assert lines(cli("doctor", agent_id).out)["pending"].endswith(
+        f"`letta-adapters settle default --agent {agent_id}`."
+    )
 
 
 def test_an_agent_that_takes_no_client_tools_is_told(cli: CommandLine, client: LettaClient, backend: Backend) -> None:
