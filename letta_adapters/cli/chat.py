@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -62,18 +62,27 @@ class Dialogue:
         """Talk until there is nothing more to say.
 
         Raises:
+            ValueError: The conversation is another agent's.
             LettaError: A turn failed; a person at a terminal is told, and may go on.
         """
         if self._interactive:
             with suppress(ImportError):
                 pass  # gives the prompt its editing keys
         if self._conversation_id is not None:
+            self._check(self._conversation_id)
             self._attempt(self._decide_on_what_waits)
         while (line := self._read("you> ")) is not None:
             if line.strip():
                 self._attempt(self._say, line)
 
-    def _attempt(self, act: Any, *arguments: str) -> None:
+    def _check(self, conversation_id: str) -> None:
+        if conversation_id == "default":
+            return
+        owner = self._client.conversations.retrieve(conversation_id).agent_id
+        if owner != self._agent.id:
+            raise ValueError(f"{conversation_id} is a conversation of {owner}, not of {self._agent.id}.")
+
+    def _attempt(self, act: Callable[..., None], *arguments: str) -> None:
         try:
             act(*arguments)
         except LettaError as error:
@@ -114,12 +123,9 @@ class Dialogue:
         return self._conversation_id
 
     def _decide_on_what_waits(self) -> None:
-        conversation_id = self._conversation()
         rows = self._client.conversations.messages.list(
-            conversation_id, agent_id=self._agent.id, order="desc", limit=_NEWEST
+            self._conversation(), agent_id=self._agent.id, order="desc", limit=_NEWEST
         )
-        if not rows and conversation_id != "default":  # a conversation that is gone lists as empty (measured)
-            self._client.conversations.retrieve(conversation_id)
         calls = waiting_calls(newest_first(rows))
         for call in calls:
             self._output.note(f"A call waits: {call.name} {call.arguments}")

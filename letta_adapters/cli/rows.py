@@ -62,8 +62,8 @@ def _told_pages(pages: Iterator[Page], told: _Told) -> Iterator[Page]:
 class _Told:
     """How far a bar is.
 
-    A server counts the messages that the model sees. After a compaction a conversation has more of them; then the bar
-    says only that something goes on.
+    A server counts the messages that the model sees. After a compaction a conversation has more of them, so the end
+    moves on with the bar.
     """
 
     def __init__(self, progress: Progress, task: TaskID, expected: int | None) -> None:
@@ -75,6 +75,5 @@ class _Told:
     def take(self, page: Page) -> None:
         """Count the messages of a page; rows of one message are on one page."""
         self._read += len({id_of(row) for row in page.rows})
-        if self._expected is not None and self._read > self._expected:
-            self._expected = None
-        self._progress.update(self._task, completed=self._read, total=self._expected)
+        total = max(self._expected, self._read) if self._expected is not None else None
+        self._progress.update(self._task, completed=self._read, total=total)

@@ -10,6 +10,7 @@ import pytest
 
 from letta_adapters import LettaClient
 from tests.cli.conftest import CommandLine
+from tests.conftest import Backend, fresh_agent
 from tests.contract.build import CLIENT_TOOLS, user
 from tests.contract.guarded import guarded_tool
 from tests.contract.wire import Wire
@@ -129,6 +130,17 @@ def test_a_turn_that_fails_ends_it(cli: CommandLine, agent_id: str) -> None:
 def test_an_agent_or_a_conversation_that_is_not_there_is_told(cli: CommandLine, agent_id: str) -> None:
     assert cli("chat", f"agent-{uuid4()}", said="hello\n").code == 5
     assert cli("chat", agent_id, "--conversation", f"conv-{uuid4()}", said="hello\n").code == 5
+
+
+def test_a_conversation_of_another_agent_is_not_gone_on_with(
+    cli: CommandLine, wire: Wire, backend: Backend, agent_id: str
+) -> None:
+    with fresh_agent(backend) as other:
+        theirs = wire.new_conversation(other)
+        ended = cli("chat", agent_id, "--conversation", theirs, said="hello\n")
+
+    message = f"ValueError: {theirs} is a conversation of {other}, not of {agent_id}.\n"
+    assert ended.result == (2, "", message)
 
 
 def test_an_agent_has_to_be_named(cli: CommandLine) -> None:
