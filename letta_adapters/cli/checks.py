@@ -97,7 +97,7 @@ def _failed(name: str, error: Exception) -> Finding:
         return Finding(
             name=name,
             status="fail",
-            found=redact(error.message + said),
+            found=error.message + said,
             remedy=error.hint or "Look at the server's own log.",
             code=code_of(error),
         )
@@ -219,7 +219,7 @@ def _unclear(error: LettaError) -> Finding:
     return Finding(
         name="background",
         status="skipped",
-        found=f"It could not be told whether there are background streams. {redact(error.message)}",
+        found=f"It could not be told whether there are background streams. {error.message}",
         remedy="Nothing: it is found out with the first turn.",
     )
 

@@ -16,7 +16,6 @@ from rich.text import Text
 
 from letta_adapters.client import LettaClient
 from letta_adapters.errors import AuthenticationError, ConnectFailed, LettaError, NotFound, PermissionDenied
-from letta_adapters.redaction import redact
 
 __all__ = ["ExitCode", "Output", "code_of", "connected", "plain", "reporting"]
 
@@ -32,6 +31,7 @@ class ExitCode(IntEnum):
     UNREACHABLE = 3
     REFUSED = 4
     NOT_THERE = 5
+    INTERRUPTED = 130
 
 
 def plain(text: str) -> str:
@@ -64,12 +64,11 @@ class Output:
         typer.echo(json.dumps(value))
 
     def error(self, error: Exception) -> None:
-        """Write an error to stderr; keys are masked, whoever wrote them there."""
+        """Write an error to stderr."""
         if self.as_json:
             typer.echo(json.dumps({"error": _described(error)}), err=True)
         else:
-            told = f"{type(error).__name__}: {redact(str(error))}"
-            self.err.print(Text(plain(told), style="red"), soft_wrap=True)
+            self.err.print(Text(plain(f"{type(error).__name__}: {error}"), style="red"), soft_wrap=True)
 
 
 @contextmanager
@@ -78,6 +77,8 @@ def reporting(*, as_json: bool = False) -> Generator[Output, None, None]:
     output = Output(as_json=as_json)
     try:
         yield output
+    except KeyboardInterrupt:
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
     except BrokenPipeError:
         raise  # whoever read has enough; the application ends without a word
     except (LettaError, ValueError, OSError) as error:
@@ -110,5 +111,4 @@ def code_of(error: Exception) -> ExitCode:
 def _described(error: Exception) -> dict[str, Any]:
     known = ("hint", "detail", "agent_id", "conversation_id", "run_id")
     described = {"type": type(error).__name__, "message": str(getattr(error, "message", error))}
-    described |= {name: value for name in known if (value := getattr(error, name, None)) is not None}
-    return {name: redact(str(value)) for name, value in described.items()}
+    return described | {name: value for name in known if (value := getattr(error, name, None)) is not None}

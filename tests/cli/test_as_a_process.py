@@ -191,6 +191,17 @@ def test_a_key_that_a_server_repeats_is_not_shown(command: tuple[str, ...]) -> N
     assert KEY[7:] not in ended.out + ended.err
 
 
+def test_a_key_that_a_server_calls_its_version_is_not_shown() -> None:
+    def answer(peer: Peer) -> None:
+        key = str(peer.header("authorization")).removeprefix("Bearer ")
+        peer.send(document({"version": key} if peer.path == "/v1/health/" else [], date=key))
+
+    with serve(answer) as server:
+        ended = CommandLine(variables={"LETTA_BASE_URL": server.base_url, "LETTA_API_KEY": KEY})("doctor")
+    assert "Letta ***, which this package was not tested with." in ended.out
+    assert KEY[7:] not in ended.out + ended.err
+
+
 def test_an_address_with_a_password_is_not_repeated() -> None:
     ended = CommandLine(variables={"LETTA_BASE_URL": "http://ann:pa55word@localhost"})("settle", "conv-1")
 

@@ -35,12 +35,13 @@ def run_example(**environment: str) -> str:
         capture_output=True,
         encoding="utf-8",
         check=False,
-        timeout=110,
+        timeout=200,
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the workers are forked")
 def test_a_question_whose_process_was_killed_is_asked_again_and_stored_once() -> None:
     assert run_example() == ASKED
@@ -70,6 +71,7 @@ def _answers(port: int) -> bool:
     return True
 
 
+@pytest.mark.timeout(240)
 def test_the_same_on_redis_and_a_real_server(
     request: pytest.FixtureRequest, backend: Backend, agent_id: str, tmp_path: Path
 ) -> None:
