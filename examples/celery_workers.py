@@ -27,6 +27,7 @@ from typing import Any
 
 from celery import Celery
 from langchain_core.messages import HumanMessage
+from where import Place, an_agent
 
 from langchain_letta import ChatLetta
 from letta_adapters import LettaClient
@@ -45,12 +46,17 @@ app.conf.update(
     worker_redirect_stdouts=False,
     broker_connection_retry_on_startup=True,
 )
-if folder := os.environ.get("EXAMPLE_FOLDER"):
-    app.conf.broker_transport_options = {
-        "data_folder_in": folder,
-        "data_folder_out": folder,
-        "control_folder": f"{folder}/control",
-    }
+
+
+def keep_jobs_in(folder: str) -> None:
+    """Use files as the broker, where there is no other one."""
+    control = f"{folder}/control"
+    files = {"data_folder_in": folder, "data_folder_out": folder, "control_folder": control}
+    app.conf.broker_transport_options = files
+
+
+if given := os.environ.get("EXAMPLE_FOLDER"):
+    keep_jobs_in(given)
 
 
 def ask(conversation_id: str, message_id: str, text: str) -> None:
@@ -112,7 +118,7 @@ def workers(environment: dict[str, str]) -> Generator[Iterator[list[Any]], None,
             started.stdout.close()
 
 
-def show(place: Any, environment: dict[str, str]) -> None:
+def show(place: Place, environment: dict[str, str]) -> None:
     """Ask four questions in four conversations, and kill the process that has begun with one of them."""
     with LettaClient(base_url=place.base_url) as client:
         conversations = {name: client.conversations.create(agent_id=place.agent_id).id for name in PLACES}
@@ -127,7 +133,7 @@ def show(place: Any, environment: dict[str, str]) -> None:
             print(getattr(rows[-1], "content", ""))
 
 
-def until_all_are_answered(told: Iterator[list[Any]], place: Any) -> Counter[str]:
+def until_all_are_answered(told: Iterator[list[Any]], place: Place) -> Counter[str]:
     """Listen to the workers; gives how many processes took each question."""
     takers: Counter[str] = Counter()
     answered: set[str] = set()
@@ -151,15 +157,11 @@ def until_all_are_answered(told: Iterator[list[Any]], place: Any) -> Counter[str
 
 def main() -> None:
     """Run it."""
-    from where import an_agent
-
     with an_agent(play_model) as place, TemporaryDirectory() as files:
         environment = {"LETTA_BASE_URL": place.base_url, "LETTA_AGENT_ID": place.agent_id}
         if "CELERY_BROKER_URL" not in os.environ:
             environment["EXAMPLE_FOLDER"] = files
-            control = f"{files}/control"
-            options = {"data_folder_in": files, "data_folder_out": files, "control_folder": control}
-            app.conf.broker_transport_options = options
+            keep_jobs_in(files)
         show(place, environment)
 
 

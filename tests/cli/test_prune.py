@@ -25,6 +25,7 @@ from tests.langchain.support import agent_of, asked, conversation_of
 NOW = datetime(2026, 3, 1, tzinfo=timezone.utc)
 LONG_AGO = NOW - timedelta(days=100)
 MONTH = timedelta(days=30)
+MARK = "6b1f6a3e-0c55-5d0a-9d53-5f9d7f0a4c11"
 AT_ONCE = ("--idle-days", "0")
 
 
@@ -156,14 +157,14 @@ def test_days_are_not_negative(cli: CommandLine, agent_id: str) -> None:
 @pytest.mark.parametrize(
     ("summary", "made"),
     [
-        (f"letta-adapters {uuid4()}", True),
-        (f"letta-adapters {uuid4()} {uuid4()} step-12", True),
-        (f"letta-adapters {uuid4()} at-anchor", True),
+        (f"letta-adapters {MARK}", True),
+        (f"letta-adapters {MARK} {MARK} step-12", True),
+        (f"letta-adapters {MARK} at-anchor", True),
         ("letta-adapters at-anchor", True),
-        (f"letta-adapters session-{uuid4()}", False),
-        (f"letta-adapters former-{uuid4()}", False),
-        (f"letta-adapters {uuid4()} keep this one", False),
-        (f"my letta-adapters {uuid4()}", False),
+        (f"letta-adapters session-{MARK}", False),
+        (f"letta-adapters former-{MARK}", False),
+        (f"letta-adapters {MARK} keep this one", False),
+        (f"my letta-adapters {MARK}", False),
         ("letta-adapters", False),
         ("", False),
         (None, False),
