@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SERVER := $(BIN)/python -m tests.live.server
-LIVE := $(addprefix tests/,contract langchain llama_index faults durability loop load reliability live recorded)
+LIVE := $(addprefix tests/,contract langchain llama_index faults durability loop load reliability live recorded cli examples)
 
 .PHONY: demo test check server server-stop live record bench bench-faults fuzz nightly clean
 

@@ -8,6 +8,7 @@ by the number of the step: they run side by side, and each has a conversation of
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -30,10 +31,23 @@ from letta_adapters.plans import Into, Plan
 from letta_adapters.transcript import AssistantEntry, HumanEntry
 from letta_adapters.wire import Conversation
 
-__all__ = ["Marks", "conversation_for", "fork_of", "marked_conversation"]
+__all__ = [
+    "SUMMARY_BEGINS",
+    "Marks",
+    "conversation_for",
+    "fork_of",
+    "is_made_for_a_transcript",
+    "marked_conversation",
+]
+
+SUMMARY_BEGINS = "letta-adapters"
+"""How the summary of every conversation begins that this package marks."""
 
 _AT_ANCHOR = "at-anchor"
 """Says in a summary that the conversation was forked by the server and has everything up to the anchor."""
+
+_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_OURS = re.compile(rf"{SUMMARY_BEGINS}(?: {_UUID}){{0,2}}(?: step-\d+)?(?: {_AT_ANCHOR})?")
 
 _MAX_BEGUN = 5
 
@@ -64,7 +78,7 @@ class Marks:
     @property
     def summary(self) -> str:
         """What the summary of the conversation says."""
-        return " ".join(filter(None, ("letta-adapters", self.said, self.task, self._step)))
+        return " ".join(filter(None, (SUMMARY_BEGINS, self.said, self.task, self._step)))
 
     @property
     def _step(self) -> str:
@@ -76,6 +90,14 @@ class Marks:
         # Without a number nobody can tell another step from a task of this one.
         earlier = [one for one in found if self.step is not None and self._step not in (one.summary or "").split()]
         return _oldest(own or earlier) if own or earlier else None
+
+
+def is_made_for_a_transcript(summary: str | None) -> bool:
+    """Whether a summary is one that followed mode wrote, and that nobody changed since.
+
+    What a chat history marks (`session-…`) is none of these: its conversation is found by a name that people choose.
+    """
+    return summary not in (None, SUMMARY_BEGINS) and _OURS.fullmatch(summary) is not None
 
 
 def conversation_for(job: Job, made: Plan) -> Making:
@@ -180,7 +202,7 @@ def _fork_at_anchor(job: Job, made: Plan, summary: str | None) -> Generator[Endp
         with suppress(LettaError):
             yield delete_conversation(fork.id)
         return None
-    return (yield update_conversation(fork.id, summary=f"{summary or 'letta-adapters'} {_AT_ANCHOR}"))
+    return (yield update_conversation(fork.id, summary=f"{summary or SUMMARY_BEGINS} {_AT_ANCHOR}"))
 
 
 def _into(conversation: Conversation) -> Into:

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from email.utils import formatdate
 from types import TracebackType
 from typing import Any
 
@@ -146,7 +147,7 @@ class FakeLetta:
             handles=self._models,
             forks_at_message=self._forks_at_message,
         )
-        return _Recorder(make_app(engine), self._requests.append), engine
+        return _Recorder(_Dated(make_app(engine)), self._requests.append), engine
 
     def open_gate(self, name: str) -> None:
         """Let a model go on that waits at `[[hold NAME]]`, now or later; twice does no harm."""
@@ -181,6 +182,22 @@ class FakeLetta:
     def model_requests(self) -> list[ModelRequest]:
         """What the model saw, call by call; of very many only the last ones."""
         return list(self._port_of_model.requests)
+
+
+class _Dated:
+    """Tells the time with every answer; uvicorn's own would be that of the start, since this server does not tick."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                dated = (b"date", formatdate(usegmt=True).encode())
+                message = {**message, "headers": [dated, *message.get("headers", ())]}
+            await send(message)
+
+        await self._app(scope, receive, send_dated)
 
 
 class _Recorder:
@@ -288,6 +305,7 @@ class _Running:
             lifespan="off",
             log_config=None,
             access_log=False,
+            date_header=False,
             timeout_graceful_shutdown=1,
         )
         self._server = _Server(config, engine=engine, ready=self._ready)

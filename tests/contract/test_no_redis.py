@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 
@@ -34,6 +35,12 @@ def test_a_background_turn_is_a_503_and_stores_nothing(wire: Wire, conversation_
 
 def test_resume_is_a_503(wire: Wire, conversation_id: str) -> None:
     turn = wire.resume(conversation_id, otid=new_otid())
+    assert turn.status == 503
+    assert "requires Redis" in turn.body["detail"]
+
+
+def test_a_run_that_nobody_made_is_a_503_as_well(wire: Wire) -> None:
+    turn = wire.resume(f"conv-{uuid4()}", run_id=f"run-{uuid4()}")
     assert turn.status == 503
     assert "requires Redis" in turn.body["detail"]
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
 from uuid import uuid4
 
 import pytest
 
 from tests.contract.build import user
+from tests.contract.guarded import guarded_tool
 from tests.contract.wire import Json, Wire
 
 HELLO = {"messages": [{"role": "user", "content": "hello"}]}
@@ -57,3 +60,16 @@ def test_a_malformed_conversation_id_is_refused(wire: Wire) -> None:
 
 def test_the_server_is_healthy(wire: Wire) -> None:
     assert wire.get("/v1/health/")["status"] == "ok"
+
+
+def test_health_tells_the_version_and_every_answer_the_time(wire: Wire) -> None:
+    before = datetime.now(timezone.utc) - timedelta(seconds=2)  # told in whole seconds, and noted once a second
+    answer = wire.http.get("/v1/health/").raise_for_status()
+    assert answer.json()["version"] == "0.16.8"
+    told = parsedate_to_datetime(answer.headers["date"])
+    assert before <= told <= datetime.now(timezone.utc)
+
+
+def test_an_agent_names_the_tools_that_its_server_runs(wire: Wire, agent_id: str) -> None:
+    with guarded_tool(wire, agent_id) as name:
+        assert [tool["name"] for tool in wire.get(f"/v1/agents/{agent_id}")["tools"]] == [name]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import pytest
 
 from tests.conftest import Backend
@@ -92,6 +94,10 @@ def test_an_unknown_otid_is_a_404(wire: Wire, conversation_id: str) -> None:
 
 def test_an_unknown_run_is_a_404(wire: Wire, conversation_id: str) -> None:
     assert wire.resume(conversation_id, run_id="run-00000000-0000-4000-8000-000000000000").status == 404
+
+
+def test_an_unknown_run_of_an_unknown_conversation_is_a_404(wire: Wire) -> None:
+    assert wire.resume(f"conv-{uuid4()}", run_id=f"run-{uuid4()}").status == 404
 
 
 def test_the_active_foreground_run_cannot_be_resumed(wire: Wire, backend: Backend, conversation_id: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 import letta_adapters
 
 ROOT = Path(letta_adapters.__file__).parent
-CORE = [path for path in sorted(ROOT.rglob("*.py")) if path.relative_to(ROOT).parts[0] not in ("testing", "cli.py")]
+CORE = [path for path in sorted(ROOT.rglob("*.py")) if path.relative_to(ROOT).parts[0] not in ("testing", "cli")]
 FRAMEWORKS = {"langchain", "langchain_core", "langgraph", "llama_index", "langchain_letta", "llama_index_letta"}
 
 ORDER = (
@@ -66,6 +66,11 @@ def test_only_the_client_imports_httpx(path: Path) -> None:
 def test_the_core_imports_no_framework(path: Path) -> None:
     tops = {name.split(".")[0] for name in _imported(path)}
     assert not tops & (FRAMEWORKS | {"starlette", "uvicorn", "typer", "rich"})
+
+
+@pytest.mark.parametrize("path", CORE, ids=_id)
+def test_nothing_needs_the_command_line(path: Path) -> None:
+    assert not {name for name in _imported(path) if name.startswith("letta_adapters.cli")}
 
 
 @pytest.mark.parametrize("path", CORE, ids=_id)
