@@ -205,8 +205,8 @@ class LettaAgent(BaseWorkflowAgent):
     def run(self, *args: Any, **kwargs: Any) -> WorkflowHandler:
         """Run the agent: `run("Hello")`, `run(user_msg=..., ctx=..., memory=..., max_iterations=...)`.
 
-        With the `Context` of a run that was cancelled a new message begins a new run, and what was under way is given
-        up; without a message that run goes on, as with a `Context` that was saved in the middle of one.
+        With the `Context` of a run that was cancelled or ran out of time a new message begins a new run, and what was
+        under way is given up. Without a message a cancelled run goes on, as one does that was saved in the middle.
         """
         ctx: Context[Any] | None = kwargs.get("ctx")
         if ctx is not None and _was_given_up(ctx):
@@ -365,8 +365,11 @@ class LettaAgent(BaseWorkflowAgent):
 
 
 def _was_given_up(ctx: Context[Any]) -> bool:
-    """Whether a context is of a run that is over and has steps left to do, as one that was cancelled has."""
-    return not ctx.is_running and bool(ctx.to_dict(include_state=False)["is_running"])
+    """Whether a context is of a run that is over and has steps left to do: it was cancelled, or ran out of time."""
+    if ctx.is_running:
+        return False
+    saved = ctx.to_dict(include_state=False)
+    return bool(saved["is_running"]) or any(one["queue"] or one["in_progress"] for one in saved["workers"].values())
 
 
 def _afresh(agent: LettaAgent, ctx: Context[Any]) -> Context[Any]:
