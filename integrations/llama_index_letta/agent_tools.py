@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from letta_adapters.wire import ClientTool
 from llama_index_letta.tools import acall_once, as_llama_tools, client_tool
+from llama_index_letta.tracing import opens_its_own_span
 
 __all__ = ["CheckedTool", "Offered"]
 
@@ -60,6 +61,7 @@ class CheckedTool(AsyncBaseTool):
         """Not offered."""
         raise NotImplementedError("An agent calls its tools in an event loop.")
 
+    @opens_its_own_span
     @override
     async def acall(self, **arguments: Any) -> ToolOutput:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Call the tool.
