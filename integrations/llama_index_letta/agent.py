@@ -165,6 +165,8 @@ class LettaAgent(BaseWorkflowAgent):
 
     def __init__(self, **fields: Any) -> None:
         llm = fields.pop("llm", None)
+        if fields.get("conversation_id") not in (None, "default"):  # it may be of another agent than the environment's
+            fields.setdefault("agent_id", None)
         own = AgentLLM()
         cast("Any", super()).__init__(llm=llm or own, **fields)
         own.speak_for(self._speaker)

@@ -55,6 +55,15 @@ def test_the_environment_names_agent_and_server(monkeypatch: pytest.MonkeyPatch)
     assert "secret-1" not in repr(agent) + str(agent.model_dump(exclude={"llm", "state_prompt"}))
 
 
+async def test_a_conversation_is_of_its_own_agent_and_not_of_the_environments(
+    make_agent: MakeAgent, agent_id: str, conversation_id: str, monkeypatch: pytest.MonkeyPatch, backend: Backend
+) -> None:
+    monkeypatch.setenv("LETTA_AGENT_ID", AGENT)
+    async with LettaAgent(conversation_id=conversation_id, base_url=backend.base_url) as agent:
+        assert letta(await agent.run("hello"))["agent_id"] == agent_id
+    assert LettaAgent(conversation_id="default", base_url=backend.base_url).agent_id == AGENT
+
+
 def test_it_needs_no_other_language_model_and_no_key_of_one() -> None:
     code = f"from llama_index_letta import LettaAgent; LettaAgent(agent_id={AGENT!r}); import sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60)
