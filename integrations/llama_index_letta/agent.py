@@ -261,9 +261,11 @@ class LettaAgent(BaseWorkflowAgent):
         state = await load(ctx, self.name)
         state = await save(ctx, self.name, state.with_results([result_message(one) for one in results]))
         last = next((one for one in results if one.return_direct and not one.tool_output.is_error), None)
-        if last is not None:
-            text = last.tool_output.content if last.tool_name != "handoff" else ""
-            await self._settle(ctx, self._speaker(), state, direct=text)
+        if last is not None and last.tool_name != "handoff":
+            await self._settle(ctx, self._speaker(), state, direct=last.tool_output.content)
+        # A hand-off to nobody, or to itself, is no end: the agent has to hear of it.
+        elif last is not None and await ctx.store.get("next_agent", default=None) not in (None, self.name):
+            await self._settle(ctx, self._speaker(), state)
 
     @override
     async def finalize(self, ctx: Context[Any], output: AgentOutput, memory: BaseMemory) -> AgentOutput:
@@ -381,7 +383,6 @@ def _afresh(agent: LettaAgent, ctx: Context[Any]) -> Context[Any]:
 
 
 _NOT_LOOKED_AT = frozenset({"__fields__", "__fields_set__", "model_computed_fields", "model_fields", "client"})
-
 _MEMORY = "memory"
 """Where a workflow keeps its memory."""
 

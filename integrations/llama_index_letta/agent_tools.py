@@ -72,4 +72,13 @@ class CheckedTool(AsyncBaseTool):
         """
         tool = self._tool
         name = tool.ctx_param_name if isinstance(tool, FunctionTool) and tool.requires_context else None
-        return await acall_once(tool, arguments, **({name: self._ctx} if name else {}))
+        output: Any = await acall_once(tool, arguments, **({name: self._ctx} if name else {}))
+        if isinstance(output, ToolOutput):
+            return output
+        # A tool that gives something else than it says would be the end of the run.
+        return ToolOutput(
+            tool_name=tool.metadata.get_name(),
+            content=str(output),
+            raw_input={"kwargs": arguments},
+            raw_output=output,
+        )

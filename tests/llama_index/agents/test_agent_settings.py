@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import pytest
+from llama_index.core.agent.workflow import AgentOutput
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.workflow import Context
@@ -56,11 +57,13 @@ def test_the_environment_names_agent_and_server(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_a_conversation_is_of_its_own_agent_and_not_of_the_environments(
-    make_agent: MakeAgent, agent_id: str, conversation_id: str, monkeypatch: pytest.MonkeyPatch, backend: Backend
+    backend: Backend, agent_id: str, conversation_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LETTA_AGENT_ID", AGENT)
     async with LettaAgent(conversation_id=conversation_id, base_url=backend.base_url) as agent:
-        assert letta(await agent.run("hello"))["agent_id"] == agent_id
+        handler: Any = agent.run("hello")
+        output: AgentOutput = await handler
+    assert letta(output)["agent_id"] == agent_id
     assert LettaAgent(conversation_id="default", base_url=backend.base_url).agent_id == AGENT
 
 
