@@ -72,7 +72,7 @@ class LettaChatEngine(TerminalChat):
         conversation_id: str | None = None,
         base_url: str | None = None,
         api_key: str | SecretStr | None = None,
-        tools: Sequence[AnyTool] = (),
+        tools: Sequence[AnyTool] | None = None,
         timeout: float = 90.0,
         max_retries: int = 5,
         busy_timeout: float = 60.0,
@@ -149,7 +149,7 @@ class LettaChatEngine(TerminalChat):
             Turns(
                 connections=connections,
                 place=place,
-                tools=as_llama_tools(tools),
+                tools=as_llama_tools(tools or ()),
                 options=EngineOptions(busy_timeout=busy_timeout, **options),
                 callbacks=callback_manager or Settings.callback_manager,
             )
