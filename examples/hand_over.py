@@ -7,6 +7,7 @@ though LlamaIndex's own memory is gone by then.
 With `LETTA_BASE_URL` (a server of your own) set it runs there, on a new agent with the model `LETTA_MODEL`, which it
 deletes again. Otherwise it runs on the embedded double of a server, where `play_model` plays the language model. The
 clerk's model is played by `Clerk`, so that no key is needed: any function-calling model of LlamaIndex's will do.
+Needs the extras `llama-index` and `testing`.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 With `LETTA_BASE_URL` (a server of your own) or `LETTA_API_KEY` (Letta Cloud) set it runs there, on the agent
 `LETTA_AGENT_ID`. Otherwise it runs on the embedded double of a server, where `play_model` below plays the language
 model. The index needs neither network nor key: its embedding counts words.
+Needs the extras `llama-index` and `testing`.
 """
 
 from __future__ import annotations

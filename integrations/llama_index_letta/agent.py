@@ -165,6 +165,8 @@ class LettaAgent(BaseWorkflowAgent):
 
     def __init__(self, **fields: Any) -> None:
         llm = fields.pop("llm", None)
+        if fields.get("conversation_id") not in (None, "default"):  # it may be of another agent than the environment's
+            fields.setdefault("agent_id", None)
         own = AgentLLM()
         cast("Any", super()).__init__(llm=llm or own, **fields)
         own.speak_for(self._speaker)
@@ -205,8 +207,8 @@ class LettaAgent(BaseWorkflowAgent):
     def run(self, *args: Any, **kwargs: Any) -> WorkflowHandler:
         """Run the agent: `run("Hello")`, `run(user_msg=..., ctx=..., memory=..., max_iterations=...)`.
 
-        With the `Context` of a run that was cancelled a new message begins a new run, and what was under way is given
-        up; without a message that run goes on, as with a `Context` that was saved in the middle of one.
+        With the `Context` of a run that was cancelled or ran out of time a new message begins a new run, and what was
+        under way is given up. Without a message a cancelled run goes on, as one does that was saved in the middle.
         """
         ctx: Context[Any] | None = kwargs.get("ctx")
         if ctx is not None and _was_given_up(ctx):
@@ -259,9 +261,11 @@ class LettaAgent(BaseWorkflowAgent):
         state = await load(ctx, self.name)
         state = await save(ctx, self.name, state.with_results([result_message(one) for one in results]))
         last = next((one for one in results if one.return_direct and not one.tool_output.is_error), None)
-        if last is not None:
-            text = last.tool_output.content if last.tool_name != "handoff" else ""
-            await self._settle(ctx, self._speaker(), state, direct=text)
+        if last is not None and last.tool_name != "handoff":
+            await self._settle(ctx, self._speaker(), state, direct=last.tool_output.content)
+        # A hand-off to nobody, or to itself, is no end: the agent has to hear of it.
+        elif last is not None and await ctx.store.get("next_agent", default=None) not in (None, self.name):
+            await self._settle(ctx, self._speaker(), state)
 
     @override
     async def finalize(self, ctx: Context[Any], output: AgentOutput, memory: BaseMemory) -> AgentOutput:
@@ -365,8 +369,11 @@ class LettaAgent(BaseWorkflowAgent):
 
 
 def _was_given_up(ctx: Context[Any]) -> bool:
-    """Whether a context is of a run that is over and has steps left to do, as one that was cancelled has."""
-    return not ctx.is_running and bool(ctx.to_dict(include_state=False)["is_running"])
+    """Whether a context is of a run that is over and has steps left to do: it was cancelled, or ran out of time."""
+    if ctx.is_running:
+        return False
+    saved = ctx.to_dict(include_state=False)
+    return bool(saved["is_running"]) or any(one["queue"] or one["in_progress"] for one in saved["workers"].values())
 
 
 def _afresh(agent: LettaAgent, ctx: Context[Any]) -> Context[Any]:
@@ -376,7 +383,6 @@ def _afresh(agent: LettaAgent, ctx: Context[Any]) -> Context[Any]:
 
 
 _NOT_LOOKED_AT = frozenset({"__fields__", "__fields_set__", "model_computed_fields", "model_fields", "client"})
-
 _MEMORY = "memory"
 """Where a workflow keeps its memory."""
 

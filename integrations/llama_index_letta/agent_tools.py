@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from letta_adapters.wire import ClientTool
 from llama_index_letta.tools import acall_once, as_llama_tools, client_tool
+from llama_index_letta.tracing import opens_its_own_span
 
 __all__ = ["CheckedTool", "Offered"]
 
@@ -60,6 +61,7 @@ class CheckedTool(AsyncBaseTool):
         """Not offered."""
         raise NotImplementedError("An agent calls its tools in an event loop.")
 
+    @opens_its_own_span
     @override
     async def acall(self, **arguments: Any) -> ToolOutput:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Call the tool.
@@ -70,4 +72,13 @@ class CheckedTool(AsyncBaseTool):
         """
         tool = self._tool
         name = tool.ctx_param_name if isinstance(tool, FunctionTool) and tool.requires_context else None
-        return await acall_once(tool, arguments, **({name: self._ctx} if name else {}))
+        output: Any = await acall_once(tool, arguments, **({name: self._ctx} if name else {}))
+        if isinstance(output, ToolOutput):
+            return output
+        # A tool that gives something else than it says would be the end of the run.
+        return ToolOutput(
+            tool_name=tool.metadata.get_name(),
+            content=str(output),
+            raw_input={"kwargs": arguments},
+            raw_output=output,
+        )

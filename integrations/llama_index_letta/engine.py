@@ -72,7 +72,7 @@ class LettaChatEngine(TerminalChat):
         conversation_id: str | None = None,
         base_url: str | None = None,
         api_key: str | SecretStr | None = None,
-        tools: Sequence[AnyTool] = (),
+        tools: Sequence[AnyTool] | None = None,
         timeout: float = 90.0,
         max_retries: int = 5,
         busy_timeout: float = 60.0,
@@ -88,7 +88,8 @@ class LettaChatEngine(TerminalChat):
 
         Args:
             agent_id: The agent; else `LETTA_AGENT_ID`. A conversation is made for the first message.
-            conversation_id: The conversation to go on with, or `default` with `agent_id`.
+            conversation_id: The conversation to go on with, or `default` with `agent_id`. Whose it is is asked once,
+                unless `agent_id` says so.
             base_url: The server; else `LETTA_BASE_URL`, else Letta Cloud.
             api_key: The bearer key; else `LETTA_API_KEY`. A self-hosted server may need none.
             tools: What the agent may call: LlamaIndex tools and functions.
@@ -124,7 +125,8 @@ class LettaChatEngine(TerminalChat):
             ValueError: Neither an agent nor a conversation is given, an id is malformed, an option is not allowed; a
                 tool's name is refused, two have the same one, or one needs the `Context` of a workflow.
         """
-        agent_id = agent_id or os.environ.get("LETTA_AGENT_ID") or None
+        if conversation_id in (None, "default"):  # another one may be of another agent than the environment's
+            agent_id = agent_id or os.environ.get("LETTA_AGENT_ID") or None
         check_place(agent_id, conversation_id)
         unknown = sorted(options.keys() - EngineOptions.__dataclass_fields__.keys())
         if unknown:
@@ -147,7 +149,7 @@ class LettaChatEngine(TerminalChat):
             Turns(
                 connections=connections,
                 place=place,
-                tools=as_llama_tools(tools),
+                tools=as_llama_tools(tools or ()),
                 options=EngineOptions(busy_timeout=busy_timeout, **options),
                 callbacks=callback_manager or Settings.callback_manager,
             )
@@ -158,11 +160,13 @@ class LettaChatEngine(TerminalChat):
 
         Args:
             conversation_id: The conversation, or `default`; `None` for a new one of the agent.
-            agent_id: Another agent.
+            agent_id: The agent, where it is another one, or to save asking whose the conversation is.
+
+        Raises:
+            ValueError: An id is malformed; `default` is asked for, and the agent is not known yet.
         """
-        turns, agent_id = self._turns, agent_id or self.agent_id
-        check_place(agent_id, conversation_id)
-        place = Place(agent_id=agent_id, conversation_id=conversation_id, busy_timeout=turns.options.busy_timeout)
+        turns = self._turns
+        place = turns.place.elsewhere(conversation_id, agent_id)
         self._check_open()
         return type(self)(
             Turns(
@@ -260,7 +264,7 @@ class LettaChatEngine(TerminalChat):
 
     @property
     def agent_id(self) -> str | None:
-        """The agent, where known."""
+        """The agent; `None` before the first turn of an engine that was given a conversation alone."""
         return self._turns.place.agent_id
 
     @property

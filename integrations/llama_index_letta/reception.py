@@ -94,9 +94,11 @@ class Reception:
             case TurnStarted():
                 self.began = True
                 self._runs.append(event.run_id)
+                self.trace.round_started()
             case RoundFinished():
                 self._turns.append(event.turn)
                 self._part = None
+                self.trace.round_finished(event.turn)
                 piece = Piece(event=event, message=message_from_turns(self._turns))
             case ToolStarted():
                 self.trace.tool_started(event.call)

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, TypeVar, cast
 from uuid import uuid4
 
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
 from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
 from llama_index.core.chat_engine.types import AgentChatResponse
 from llama_index.core.instrumentation.events.agent import (
@@ -35,7 +36,7 @@ from llama_index_instrumentation.dispatcher import DISPATCHER_SPAN_DECORATED_ATT
 from llama_index_instrumentation.events.span import SpanDropEvent
 from llama_index_instrumentation.span import active_span_id
 
-from letta_adapters.events import PendingCall
+from letta_adapters.events import FinishedTurn, PendingCall
 from letta_adapters.loop import ToolExecution
 
 __all__ = ["TurnTrace", "opens_its_own_span"]
@@ -50,7 +51,7 @@ _TRACE = "chat"
 
 
 def opens_its_own_span(method: F) -> F:
-    """Keep LlamaIndex from wrapping a method of a chat engine in a span that ends when the method returns."""
+    """Keep LlamaIndex from wrapping a method in a span: a longer one, or that of a tool inside, tells the same."""
     setattr(method, DISPATCHER_SPAN_DECORATED_ATTR, True)
     return method
 
@@ -63,7 +64,8 @@ class TurnTrace:
         method: The method that was called.
         arguments: Its arguments, shown to tracers.
         said: The text of the message.
-        callbacks: Gets the older events, too: an agent's step, and a function call for each tool.
+        callbacks: Gets the older events, too: an agent's step, and in it a model's call for each round, with the tokens
+            that it took, and a function call for each tool.
         tools: What is told of each tool, by name.
         streamed: Whether there are events for the stream.
     """
@@ -88,6 +90,8 @@ class TurnTrace:
         self._streamed = streamed
         self._context: Context = copy_context()
         self._step = str(uuid4())
+        self._round: str | None = None
+        self._told = [ChatMessage(role=MessageRole.USER, content=said)]
 
     def begin(self) -> None:
         """Open the span."""
@@ -119,6 +123,23 @@ class TurnTrace:
         if self._streamed:
             self._event(StreamChatDeltaReceivedEvent, delta=text)
 
+    def round_started(self) -> None:
+        """Tell that the server took a request; a run that is taken up again after a lost connection is the same one."""
+        if self._round is not None:
+            return
+        self._round = str(uuid4())
+        payload = {EventPayload.MESSAGES: self._told}
+        ids = {"event_id": self._round, "parent_id": self._step}
+        self._call(self._callbacks.on_event_start, CBEventType.LLM, payload, **ids)
+
+    def round_finished(self, turn: FinishedTurn) -> None:
+        """Tell what the agent answered, and the tokens of all its steps."""
+        usage = turn.usage.model_dump(exclude_none=True) if turn.usage is not None else None
+        answer = ChatMessage(role=MessageRole.ASSISTANT, content=turn.text)
+        response = ChatResponse(message=answer, raw={"usage": usage})
+        self._end_round({EventPayload.MESSAGES: self._told, EventPayload.RESPONSE: response})
+        self._told = []
+
     def tool_started(self, call: PendingCall) -> None:
         """Tell that a tool begins."""
         tool = self._tools[call.name]
@@ -134,6 +155,7 @@ class TurnTrace:
 
     def tool_finished(self, execution: ToolExecution) -> None:
         """Tell that a tool has ended."""
+        self._told.append(ChatMessage(role=MessageRole.TOOL, content=execution.text))
         payload = {EventPayload.FUNCTION_OUTPUT: execution.text}
         event_id = self._id_of(execution.tool_call_id)
         self._call(self._callbacks.on_event_end, CBEventType.FUNCTION_CALL, payload, event_id=event_id)
@@ -151,8 +173,14 @@ class TurnTrace:
         if self._streamed and isinstance(error, Exception):
             self._event(StreamChatErrorEvent, exception=error)
         self._event(SpanDropEvent, err_str=str(error))
+        self._end_round({EventPayload.EXCEPTION: error})
         self._end_callbacks({EventPayload.EXCEPTION: error})
         _dispatcher.span_drop(id_=self.span_id, bound_args=self._arguments, instance=self._engine, err=error)
+
+    def _end_round(self, payload: dict[EventPayload, Any]) -> None:
+        ended, self._round = self._round, None
+        if ended is not None:
+            self._call(self._callbacks.on_event_end, CBEventType.LLM, payload, event_id=ended)
 
     def _end_callbacks(self, payload: dict[EventPayload, Any]) -> None:
         self._call(self._callbacks.on_event_end, CBEventType.AGENT_STEP, payload, event_id=self._step)

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import aclosing, closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
@@ -214,7 +215,7 @@ class Turns:
     def _not_begun(self, error: BaseException, trace: TurnTrace, whole: WholeTurn | None) -> None:
         if whole is not None:
             whole.release()
-        trace.failed(error)
+        trace.run(partial(trace.failed, error))
 
     def _options(self, tools: Sequence[Tool]) -> LoopOptions:
         return self.options.for_loop(tools, self.place.agent_id)

@@ -16,7 +16,7 @@ from llama_index.core.chat_engine.types import AgentChatResponse, BaseChatEngine
 from letta_adapters import AsyncLettaClient, LettaClient
 from letta_adapters.errors import ConnectFailed, NotFound, TurnFailed
 from llama_index_letta import LettaChatEngine
-from tests.conftest import Backend, fresh_conversation
+from tests.conftest import Backend, fresh_agent, fresh_conversation
 from tests.langchain.cutting import cutting_async_client, cutting_client
 from tests.langchain.readback import Reader
 from tests.llama_index.support import (
@@ -129,6 +129,37 @@ def test_engines_share_connections_and_not_conversations(
         assert reader.story(conversation_of(one)) == said(text)
     other.close()
     third.close()
+
+
+@each_way
+async def test_a_conversation_is_of_its_own_agent_and_not_of_the_environments(
+    ask: Ask, backend: Backend, agent_id: str, conversation_id: str, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fresh_agent(backend) as another:
+        monkeypatch.setenv("LETTA_AGENT_ID", another)
+        engine = LettaChatEngine.from_defaults(conversation_id=conversation_id, base_url=backend.base_url)
+        beside = engine.for_conversation(None)
+        response = await ask(beside, "beside")
+        assert metadata_of(response)["agent_id"] == beside.agent_id == agent_id
+        response = await ask(engine, "hello")
+        assert metadata_of(response)["agent_id"] == engine.agent_id == agent_id
+        assert reader.conversations(another) == []
+    assert set(reader.conversations(agent_id)) == {conversation_id, beside.conversation_id}
+    for one in (engine, beside):
+        await one.aclose()
+
+
+def test_an_engine_for_a_conversation_of_another_agent_is_that_agents(
+    make_engine: MakeEngine, backend: Backend
+) -> None:
+    engine = make_engine()
+    with fresh_agent(backend) as another, engine.for_conversation(fresh_conversation(backend, another)) as other:
+        assert metadata_of(other.chat("hello"))["agent_id"] == another
+        other.reset()
+        assert other.agent_id == another
+    unknown = make_engine(agent_id=None, conversation_id=conversation_of(other))
+    with pytest.raises(ValueError, match="needs an `agent_id`"):
+        unknown.for_conversation("default")
 
 
 @each_way

@@ -13,7 +13,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from letta_adapters.errors import TurnFailed
-from llama_index_letta import LettaChatEngine
+from llama_index_letta import LettaAgent, LettaChatEngine
+from tests.conftest import Backend
 from tests.llama_index.support import IN_SEQUENCE, Ask, MakeEngine, add, each_way, multiply
 
 
@@ -57,6 +58,15 @@ async def test_a_turn_is_one_span_of_an_agent_and_each_tool_one_inside(
         assert span.start_time is not None and turn.start_time is not None
         assert span.end_time is not None and turn.end_time is not None
         assert turn.start_time <= span.start_time <= span.end_time <= turn.end_time
+
+
+async def test_a_tool_of_a_workflow_is_one_span(
+    backend: Backend, agent_id: str, exporter: InMemorySpanExporter
+) -> None:
+    async with LettaAgent(agent_id=agent_id, base_url=backend.base_url, tools=[add, multiply]) as agent:
+        await agent.run(IN_SEQUENCE)
+    tools = [span for span in exporter.get_finished_spans() if kinds_of([span]) == ["TOOL"]]
+    assert sorted(str(attributes_of(span)["tool.name"]) for span in tools) == ["add", "multiply"]
 
 
 @each_way

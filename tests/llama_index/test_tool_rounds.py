@@ -370,6 +370,10 @@ def test_a_query_engine_with_a_model_of_its_own_is_a_tool(make_engine: MakeEngin
     assert len(response.source_nodes) == 2
 
 
+def test_none_is_no_tool(make_engine: MakeEngine) -> None:
+    assert str(make_engine(tools=None).chat("hello")) == "You said: hello"
+
+
 def test_tools_are_checked_when_the_engine_is_made(make_engine: MakeEngine) -> None:
     with pytest.raises(ValueError, match="Two tools are named 'add'"):
         make_engine(tools=[add, FunctionTool.from_defaults(add)])

@@ -8,7 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload, LlamaDebugHandler
+from llama_index.core.callbacks import (
+    CallbackManager,
+    CBEventType,
+    EventPayload,
+    LlamaDebugHandler,
+    TokenCountingHandler,
+)
 from llama_index.core.instrumentation.events.agent import (
     AgentChatWithStepEndEvent,
     AgentChatWithStepStartEvent,
@@ -26,7 +32,7 @@ from llama_index_instrumentation.base import BaseEvent
 from llama_index_instrumentation.event_handlers import BaseEventHandler
 from llama_index_instrumentation.span import BaseSpan, active_span_id
 
-from letta_adapters.errors import TurnFailed
+from letta_adapters.errors import ConnectFailed, TurnFailed
 from llama_index_letta import LettaChatEngine
 from tests.conftest import Backend
 from tests.llama_index.support import (
@@ -40,6 +46,7 @@ from tests.llama_index.support import (
     by_chat,
     by_stream,
     each_way,
+    metadata_of,
     multiply,
     new_gate,
 )
@@ -233,6 +240,50 @@ async def test_callbacks_see_a_step_and_its_tools(ask: Ask, make_engine: MakeEng
     assert str(step_end.payload[EventPayload.RESPONSE]) == str(response)
     assert tool.payload[EventPayload.FUNCTION_CALL] == '{"a": 1, "b": 2}'
     assert tool_end.payload[EventPayload.FUNCTION_OUTPUT] == "3"
+
+
+@each_way
+async def test_callbacks_see_each_round_and_count_the_tokens_that_it_took(ask: Ask, make_engine: MakeEngine) -> None:
+    counter = TokenCountingHandler(tokenizer=str.split)
+    debug = LlamaDebugHandler(print_trace_on_end=False)
+    engine = make_engine(tools=[add], callback_manager=CallbackManager([counter, debug]))
+    response = await ask(engine, f"{ADD} [[next]] [[say It is 3]]")
+    usage = metadata_of(response)["usage"]
+    assert counter.prompt_llm_token_count == usage["prompt_tokens"] > 0
+    assert counter.completion_llm_token_count == usage["completion_tokens"] > 0
+    rounds = [end.payload for _, end in debug.get_event_pairs(CBEventType.LLM) if end.payload is not None]
+    told = [[str(message) for message in one[EventPayload.MESSAGES]] for one in rounds]
+    assert told == [[f"user: {ADD} [[next]] [[say It is 3]]"], ["tool: 3"]]
+    assert str(rounds[-1][EventPayload.RESPONSE]) == "assistant: It is 3"
+
+
+@each_way
+async def test_callbacks_of_a_round_that_fails_are_told_with_what(ask: Ask, make_engine: MakeEngine) -> None:
+    debug = LlamaDebugHandler(print_trace_on_end=False)
+    engine = make_engine(callback_manager=CallbackManager([debug]))
+    with pytest.raises(TurnFailed) as raised:
+        await ask(engine, "[[fail 500]]")
+    for kind in (CBEventType.LLM, CBEventType.AGENT_STEP):
+        ((_, end),) = debug.get_event_pairs(kind)
+        assert end.payload == {EventPayload.EXCEPTION: raised.value}
+
+
+@each_way
+async def test_callbacks_of_turns_that_never_began_leave_nothing_with_the_caller(
+    ask: Ask, make_engine: MakeEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    debug = LlamaDebugHandler(print_trace_on_end=False)
+    callbacks = CallbackManager([debug])
+    engine = make_engine(base_url="http://127.0.0.1:9", max_retries=0, callback_manager=callbacks)
+    callbacks.start_trace("around")
+    around = callbacks.on_event_start(CBEventType.QUERY)
+    for _ in range(2):
+        with pytest.raises(ConnectFailed):
+            await ask(engine, "hello")
+    callbacks.on_event_start(CBEventType.RETRIEVE, event_id="inside")
+    assert callbacks.trace_map[around][2:] == ["inside"]  # after the two turns, what was under way still is
+    assert len(debug.get_event_pairs(CBEventType.AGENT_STEP)) == 2
+    assert caplog.records == []
 
 
 class Broken(LlamaDebugHandler):

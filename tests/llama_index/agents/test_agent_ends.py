@@ -303,3 +303,27 @@ async def test_a_workflow_that_runs_out_of_time_loses_nothing(
 
     assert [line for line in reader.story(conversation_id) if line[0] == "user"][1:] == [("user", "two")]
     assert reader.story(conversation_id)[1] == ("assistant", "one two")
+
+
+async def test_after_a_tool_that_took_all_the_time_a_new_message_goes_on_and_denies_its_call(
+    make_agent: MakeAgent, reader: Reader
+) -> None:
+    calls = 0
+
+    async def dawdle() -> None:
+        """Take your time."""
+        nonlocal calls
+        calls += 1
+        await asyncio.Event().wait()
+
+    agent = make_agent(tools=[dawdle], timeout=3.0)
+    ctx = Context(agent)
+    with pytest.raises(WorkflowTimeoutError):
+        await agent.run("[[call dawdle {}]]", ctx=ctx)
+
+    output = await agent.run("two", ctx=ctx)
+
+    assert (str(output), calls) == ("You said: two", 1)
+    told = [line for line in reader.story(conversation_of(output)) if line[0] == "user"]
+    assert told == [("user", "[[call dawdle {}]]"), ("user", "two")]
+    assert [one["type"] for one in reader.answers(conversation_of(output))] == ["approval"]

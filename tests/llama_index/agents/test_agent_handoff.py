@@ -116,6 +116,20 @@ async def test_a_workflow_goes_on_with_the_agent_that_it_ended_with(two: Any, re
     assert reader.story(conversation_of(second))[-2:] == said("two")
 
 
+@pytest.mark.parametrize("nobody", ["carl", "ann"], ids=["nobody", "itself"])
+async def test_an_agent_hears_that_it_handed_over_to_nobody(nobody: str, two: Any, reader: Reader) -> None:
+    message = f"{hand_to(nobody)} [[next]] {hand_to('bob')}"
+    handler = two.run(message)
+    outputs = of_type(await events_of(handler), AgentOutput)
+
+    assert [output.current_agent_name for output in outputs] == ["ann", "ann", "bob"]
+    first, second, last = map(conversation_of, outputs)
+    assert first == second != last
+    story = reader.story(first)
+    assert [kind for kind, _ in story] == ["user", "calls", "results", "calls", "results"]
+    assert story[0] == ("user", message)
+
+
 async def test_there_and_back_again_nothing_is_told_twice(two: Any, reader: Reader) -> None:
     ctx = Context(two)
     there = two.run(f"one {hand_to('bob')}", ctx=ctx)

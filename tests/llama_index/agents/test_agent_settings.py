@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import pytest
+from llama_index.core.agent.workflow import AgentOutput
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.workflow import Context
@@ -53,6 +54,17 @@ def test_the_environment_names_agent_and_server(monkeypatch: pytest.MonkeyPatch)
 
     assert (agent.agent_id, agent.client.base_url) == (AGENT, "http://example.org")
     assert "secret-1" not in repr(agent) + str(agent.model_dump(exclude={"llm", "state_prompt"}))
+
+
+async def test_a_conversation_is_of_its_own_agent_and_not_of_the_environments(
+    backend: Backend, agent_id: str, conversation_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LETTA_AGENT_ID", AGENT)
+    async with LettaAgent(conversation_id=conversation_id, base_url=backend.base_url) as agent:
+        handler: Any = agent.run("hello")
+        output: AgentOutput = await handler
+    assert letta(output)["agent_id"] == agent_id
+    assert LettaAgent(conversation_id="default", base_url=backend.base_url).agent_id == AGENT
 
 
 def test_it_needs_no_other_language_model_and_no_key_of_one() -> None:

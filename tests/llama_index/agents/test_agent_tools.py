@@ -11,7 +11,7 @@ import pytest
 from llama_index.core.agent.workflow import AgentOutput, ToolCall, ToolCallResult
 from llama_index.core.base.llms.types import ImageBlock
 from llama_index.core.schema import NodeWithScore, TextNode
-from llama_index.core.tools import FunctionTool, ToolOutput
+from llama_index.core.tools import BaseTool, FunctionTool, ToolMetadata, ToolOutput
 from llama_index.core.workflow import Context, Event
 from pydantic import BaseModel
 
@@ -170,6 +170,23 @@ async def test_results_are_told_as_they_are_meant(
 
     (answer,) = reader.answers(conversation_of(output))
     assert (answer["tool_return"], answer["status"]) == (told, "success")
+
+
+async def test_a_tool_that_gives_something_else_than_it_says_is_not_the_end_of_a_run(
+    make_agent: MakeAgent, reader: Reader
+) -> None:
+    class Plain(BaseTool):
+        @property
+        def metadata(self) -> ToolMetadata:
+            return ToolMetadata(name="plain", description="Give something.")
+
+        def __call__(self, input: Any) -> Any:
+            return {"given": input}
+
+    output: AgentOutput = await make_agent(tools=[Plain()]).run('[[call plain {"input": "x"}]]')
+
+    (answer,) = reader.answers(conversation_of(output))
+    assert (answer["tool_return"], answer["status"]) == ('{"given":"x"}', "success")
 
 
 async def test_an_image_of_a_tool_goes_to_the_agent(make_agent: MakeAgent, reader: Reader) -> None:
