@@ -61,6 +61,7 @@ class EngineOptions:
 
 
 _FOR_LOOP = (
+    "busy_timeout",
     "on_pending_approval",
     "on_abandon",
     "on_approval",
