@@ -62,11 +62,8 @@ def opens_its_own_span(method: F) -> F:
 def tell_of_calls(calls: Sequence[ToolSelection], offered: Offered) -> None:
     """Tell tracers, under the span of the code that runs here, which tools an agent of a workflow calls."""
     for call in calls:
-        try:
-            tool, arguments = offered.metadata[call.tool_name], json.dumps(call.tool_kwargs)
-            _dispatcher.event(AgentToolCallEvent(arguments=arguments, tool=tool))
-        except Exception:
-            _LOG.warning("A tracer failed at the call of %s.", call.tool_name, exc_info=True)
+        tool, arguments = offered.metadata[call.tool_name], json.dumps(call.tool_kwargs)
+        _dispatcher.event(AgentToolCallEvent(arguments=arguments, tool=tool))
 
 
 class TurnTrace:
