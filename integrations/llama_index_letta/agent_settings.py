@@ -13,7 +13,7 @@ from typing_extensions import Self
 
 from letta_adapters.anchoring import Target
 from letta_adapters.client import AsyncLettaClient
-from letta_adapters.client.endpoints import check_agent_id, check_conversation_id
+from letta_adapters.client.places import check_place
 from letta_adapters.client.settings import Settings
 from letta_adapters.delivery_steps import TurnOptions
 from letta_adapters.pending import OnPendingApproval
@@ -137,15 +137,7 @@ class AgentSettings(BaseWorkflowAgent):
         return [name for name in super().__dir__() if name not in _NOT_LOOKED_AT]
 
     def _check(self) -> None:
-        if self.agent_id is None and self.conversation_id is None:
-            raise ValueError(
-                "Pass `agent_id` (or set LETTA_AGENT_ID) to start conversations with an agent, "
-                "or `conversation_id` to go on with one."
-            )
-        if self.agent_id is not None:
-            check_agent_id(self.agent_id)
-        if self.conversation_id is not None:
-            check_conversation_id(self.conversation_id, self.agent_id)
+        check_place(self.agent_id, self.conversation_id)
         self._policies().check(pinned=self.conversation_id is not None)
         if self.anchor_key is not None and not self.anchor_key.get_secret_value():
             raise ValueError("`anchor_key` is empty: it would sign nothing. Leave it out, or pass a secret.")
