@@ -109,5 +109,6 @@ def _over(run_id: str, run: asyncio.Task[Any]) -> None:
     if not run.cancelled():
         run.exception()  # that is its caller's matter
     del _watched[run_id]
-    for key in [key for key, held in _held.items() if held.run_id == run_id]:
-        let_go(key)
+    for key, held in list(_held.items()):
+        if held.run_id == run_id:
+            let_go(key)
