@@ -12,7 +12,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout  # not the built-in one before Python 3.11
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
@@ -72,26 +72,45 @@ class ConversationLock:
 
     def acquire(self, timeout: float) -> bool:
         """Take the lock, waiting at most `timeout` seconds; tell whether it was taken."""
-        turn = self._queue()
+        return self.wait(self.queue(), timeout)
+
+    async def acquire_async(self, timeout: float) -> bool:
+        """Take the lock, waiting at most `timeout` seconds; tell whether it was taken."""
+        return await self.wait_async(self.queue(asyncio.get_running_loop()), timeout)
+
+    def queue(self, loop: asyncio.AbstractEventLoop | None = None) -> Future[None]:
+        """Get in line, for a task of `loop` or for a thread; cancelling what this gives is leaving the line."""
+        turn: Future[None] = Future()
+        with self._mutex:
+            if self._held:
+                self._waiting.append((turn, loop))
+            else:
+                self._held = True
+                turn.set_result(None)
+        return turn
+
+    def wait(self, turn: Future[None], timeout: float) -> bool:
+        """Wait in line, at most `timeout` seconds; tell whether the lock was taken."""
         try:
             turn.result(timeout)
         except FutureTimeout:
             return not turn.cancel()
+        except CancelledError:
+            return False
         except BaseException:
             self._give_up(turn)
             raise
         return True
 
-    async def acquire_async(self, timeout: float) -> bool:
-        """Take the lock, waiting at most `timeout` seconds; tell whether it was taken."""
-        turn = self._queue(asyncio.get_running_loop())
+    async def wait_async(self, turn: Future[None], timeout: float) -> bool:
+        """Wait in line, at most `timeout` seconds; tell whether the lock was taken."""
         try:
             # Not `wait_for`: before Python 3.12 it can swallow a cancellation that comes with the result.
             done, _ = await asyncio.wait({asyncio.wrap_future(turn)}, timeout=timeout)
         except BaseException:
             self._give_up(turn)
             raise
-        return bool(done) or not turn.cancel()
+        return not turn.cancelled() if done else not turn.cancel()
 
     def release(self) -> None:
         """Hand the lock to the next in the queue."""
@@ -102,16 +121,6 @@ class ConversationLock:
                     turn.set_result(None)
                     return
             self._held = False
-
-    def _queue(self, loop: asyncio.AbstractEventLoop | None = None) -> Future[None]:
-        turn: Future[None] = Future()
-        with self._mutex:
-            if self._held:
-                self._waiting.append((turn, loop))
-            else:
-                self._held = True
-                turn.set_result(None)
-        return turn
 
     def _give_up(self, turn: Future[None]) -> None:
         if not turn.cancel():  # it was our turn already
@@ -125,16 +134,36 @@ class Hold:
         self._lock = lock
         self._held = False
         self._sent: InFlight | None = None
+        self._turn: Future[None] | None = None
+        self.given_up = False
+
+    @property
+    def held(self) -> bool:
+        """Whether the lock is taken."""
+        return self._held
 
     def acquire(self, timeout: float) -> bool:
         """Take the lock unless it is taken already, waiting at most `timeout` seconds; tell whether it is taken."""
-        self._held = self._held or self._lock.acquire(timeout)
+        self._held = self._held or self._lock.wait(self._queue(), timeout)
         return self._held
 
     async def acquire_async(self, timeout: float) -> bool:
         """Take the lock unless it is taken already, waiting at most `timeout` seconds; tell whether it is taken."""
-        self._held = self._held or await self._lock.acquire_async(timeout)
+        if not self._held:
+            self._held = await self._lock.wait_async(self._queue(asyncio.get_running_loop()), timeout)
         return self._held
+
+    def give_up(self) -> None:
+        """Stop waiting, from any thread; so does whoever begins to wait afterwards."""
+        self.given_up = True
+        if self._turn is not None:
+            self._turn.cancel()
+
+    def _queue(self, loop: asyncio.AbstractEventLoop | None = None) -> Future[None]:
+        self._turn = turn = self._lock.queue(loop)
+        if self.given_up:  # whoever gave up did not see the place in line, or cancelled it, too
+            turn.cancel()
+        return turn
 
     def hand_over(self) -> Hold:
         """A hold that has the lock in the place of this one."""

@@ -74,11 +74,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On real servers, leave out what asks for none of them: `make test` runs that."""
+    """On real servers, leave out what asks for none of them, or asks what another case does: `make test` runs that."""
     if config.getoption("--backend") != "live" or config.getoption("--record", default=False):
         return
     servers = {"backend", "no_redis_backend"}
-    wanted = [item for item in items if servers & set(_fixtures_of(item)) or _LIVE_ONLY in item.path.parents]
+    asking = [item for item in items if servers & set(_fixtures_of(item)) or _LIVE_ONLY in item.path.parents]
+    wanted = [item for item in asking if not item.get_closest_marker("other_way")]
     config.hook.pytest_deselected(items=[item for item in items if item not in set(wanted)])
     items[:] = wanted
 

@@ -14,7 +14,7 @@ from typing_extensions import Self, override
 from langchain_letta.clients import Clients, Connection
 from langchain_letta.tools import LangChainTool, client_tools_from_langchain
 from letta_adapters.client import AsyncLettaClient, LettaClient
-from letta_adapters.client.endpoints import check_agent_id, check_conversation_id
+from letta_adapters.client.places import check_place
 from letta_adapters.client.settings import Settings
 from letta_adapters.delivery_steps import TurnOptions
 from letta_adapters.pending import OnPendingApproval
@@ -220,15 +220,7 @@ class ConfiguredModel(BaseChatModel):
         return Connection(**{name: getattr(self, name) for name in _CONNECTION})
 
     def _target(self) -> Target:
-        if self.agent_id is None and self.conversation_id is None:
-            raise ValueError(
-                "Pass `agent_id` (or set LETTA_AGENT_ID) to start conversations with an agent, "
-                "or `conversation_id` to go on with one."
-            )
-        if self.agent_id is not None:
-            check_agent_id(self.agent_id)
-        if self.conversation_id is not None:
-            check_conversation_id(self.conversation_id, self.agent_id)
+        check_place(self.agent_id, self.conversation_id)
         return Target(agent_id=self.agent_id, conversation_id=self.conversation_id)
 
     def _options(self, tools: Sequence[LangChainTool]) -> TurnOptions:

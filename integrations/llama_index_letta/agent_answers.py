@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from llama_index.core.agent.workflow import AgentStream, ToolCallResult
@@ -11,14 +12,13 @@ from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools import FunctionTool
 
 from letta_adapters.delivery_steps import Delivered
-from letta_adapters.errors import PendingApprovalError
-from letta_adapters.events import FinishedTurn, PendingCall, ReasoningDelta, TextDelta, TurnEvent
+from letta_adapters.events import PendingCall, ReasoningDelta, TextDelta, TurnEvent
 from letta_adapters.loop.calls import arguments_of
 from letta_adapters.tools import InvalidArguments
 from letta_adapters.transcript import Anchor
 from letta_adapters.wire import ContentPart
 from llama_index_letta.agent_tools import Offered
-from llama_index_letta.messages import LETTA_KEY, blocks_from_content, letta_of, message_from_turns
+from llama_index_letta.messages import LETTA_KEY, WAITS_KEY, blocks_from_content, letta_of, message_from_turns
 from llama_index_letta.outputs import answer_from_output
 
 __all__ = [
@@ -26,7 +26,7 @@ __all__ = [
     "AnswerStream",
     "Offered",
     "answer_message",
-    "check_calls",
+    "calls_in",
     "result_message",
     "selections",
     "tool_message",
@@ -64,38 +64,38 @@ class AnswerStream:
         )
 
 
-def answer_message(delivered: Delivered, anchor: Anchor, name: str) -> ChatMessage:
-    """The message of a turn. What the server's own tools did is told beside it: nobody here has to answer that."""
+def answer_message(delivered: Delivered, anchor: Anchor, name: str, offered: Collection[str]) -> ChatMessage:
+    """The message of a turn. What the server's own tools did is told beside it: nobody here has to answer that.
+
+    Args:
+        delivered: The turn.
+        anchor: Where the conversation stands.
+        name: The agent's name.
+        offered: Names of the tools that were offered; a call of another one is a person's to decide.
+    """
     message = message_from_turns([delivered.turn])
     pending = {call.tool_call_id for call in delivered.turn.pending}
     blocks = [
         block for block in message.blocks if not isinstance(block, ToolCallBlock) or block.tool_call_id in pending
     ]
     parts = (letta_of(message) or {}).get("parts", [])
-    letta = {**anchor.to_metadata(), AUTHOR: name, "parts": parts}
+    waits = [call.tool_call_id for call in anchor.pending if call.name not in offered]
+    letta = {**anchor.to_metadata(), AUTHOR: name, "parts": parts, **({WAITS_KEY: waits} if waits else {})}
     return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs={LETTA_KEY: letta})
 
 
-def check_calls(turn: FinishedTurn, offered: Offered) -> None:
-    """Check that no call waits for a person.
-
-    Raises:
-        PendingApprovalError: One does: it is of a tool of the server's.
-    """
-    others = [call for call in turn.pending if call.name not in offered.names]
-    if not others:
-        return
-    told = ", ".join(f"{call.name}({call.arguments}) [{call.tool_call_id}]" for call in others)
-    raise PendingApprovalError(
-        f"The agent waits for a person to decide about {told}.",
-        hint="Decide at the server, or deny it with `client.conversations.settle(...)`; then run the agent again.",
-        pending=tuple(
-            {"tool_call_id": call.tool_call_id, "name": call.name, "arguments": call.arguments} for call in others
-        ),
-        agent_id=turn.agent_id,
-        conversation_id=turn.conversation_id,
-        run_id=turn.run_id,
-    )
+def calls_in(answer: ChatMessage) -> list[PendingCall]:
+    """The calls of an answer of the agent's."""
+    blocks = [block for block in answer.blocks if isinstance(block, ToolCallBlock)]
+    return [
+        PendingCall(
+            index=index,
+            tool_call_id=block.tool_call_id or "",
+            name=block.tool_name,
+            arguments=block.tool_kwargs if isinstance(block.tool_kwargs, str) else json.dumps(block.tool_kwargs),
+        )
+        for index, block in enumerate(blocks)
+    ]
 
 
 def selections(calls: Sequence[PendingCall], offered: Offered) -> tuple[list[ToolSelection], list[ChatMessage]]:

@@ -16,11 +16,10 @@ from workflows.errors import WorkflowRuntimeError
 
 from letta_adapters.delivery_steps import Delivered
 from letta_adapters.events import ReasoningDelta, TextDelta, TurnEvent
-from letta_adapters.transcript import Anchor
 from llama_index_letta.agent_aside import aside, object_of
+from llama_index_letta.agent_holds import let_go
 from llama_index_letta.agent_state import AgentState, load, save
 from llama_index_letta.agent_turns import Speaker, instructions_of
-from llama_index_letta.messages import letta_of
 
 __all__ = ["AgentLLM"]
 
@@ -85,7 +84,7 @@ class AgentLLM(LLM):
             LettaError: A turn failed.
         """
         speaker, ctx = self._who(), _step()
-        anchor = _anchor_of(await load(ctx, speaker.name), speaker) if ctx is not None else None
+        anchor = speaker.anchor_in((await load(ctx, speaker.name)).standing) if ctx is not None else None
         async with aside(speaker, anchor) as there:
             return await object_of(output_cls, there, prompt.format_messages(**prompt_args))
 
@@ -150,11 +149,6 @@ def _step() -> Context[Any] | None:
         return None
 
 
-def _anchor_of(state: AgentState, speaker: Speaker) -> Anchor | None:
-    ours = [message for message in state.standing if speaker.is_ours(message)]
-    return Anchor.from_metadata(letta_of(ours[-1])) if ours else None
-
-
 async def _last_words(
     speaker: Speaker, ctx: Context[Any], messages: Sequence[ChatMessage]
 ) -> AsyncGenerator[ChatResponse, None]:
@@ -162,12 +156,13 @@ async def _last_words(
     state = await load(ctx, speaker.name)
     asked = ChatMessage(role=MessageRole.USER, content=messages[-1].content)
     dialogue = [*instructions_of(messages[:-1]), *state.standing, asked]
-    anchor = _anchor_of(state, speaker)
+    anchor = speaker.anchor_in(state.standing)
     heard = anchor.system_hash if anchor else None
     async with aclosing(_answered(speaker, dialogue, state.key, heard)) as answers:
         async for answer in answers:
             if answer.delta is None:
                 await save(ctx, speaker.name, AgentState(key=state.key, kept=[answer.message]))
+                let_go(state.key)
             yield answer
 
 

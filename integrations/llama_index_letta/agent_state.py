@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
+from llama_index.core.workflow import Context, Workflow
 from llama_index_instrumentation.dispatcher import active_instrument_tags
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import Self
@@ -19,9 +20,9 @@ from llama_index_letta.messages import LETTA_KEY, letta_of
 if TYPE_CHECKING:
     from workflows.context.state_store import StateStore
 
-__all__ = ["AgentState", "HasStore", "digests_of", "load", "placed", "save"]
+__all__ = ["RUN_ID", "AgentState", "HasStore", "afresh", "digests_of", "load", "placed", "save", "was_given_up"]
 
-_RUN_ID = "llamaindex.run_id"
+RUN_ID = "llamaindex.run_id"
 """Under which name LlamaIndex's workflows tell the id of a run."""
 
 
@@ -42,6 +43,7 @@ class AgentState(BaseModel):
         results: What the tools gave for its calls.
         settled: An answer that stands for the end of the run, where results were delivered without asking for words.
         direct: Whether that is the run's answer.
+        asking: Whether the answer of this step waits for a person's decisions.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -59,11 +61,12 @@ class AgentState(BaseModel):
     results: list[ChatMessage] = Field(default_factory=list[ChatMessage])
     settled: ChatMessage | None = None
     direct: bool = False
+    asking: bool = False
 
     @classmethod
     def new(cls, name: str) -> Self:
         """The state of an agent that was not asked yet; the same one in every try at a run that has an id."""
-        run_id = active_instrument_tags.get().get(_RUN_ID)
+        run_id = active_instrument_tags.get().get(RUN_ID)
         return cls(key=str(uuid5(NAMESPACE_URL, json.dumps([run_id, name])) if run_id else uuid4()))
 
     def begin(self, iteration: int, messages: Sequence[ChatMessage]) -> Self:
@@ -71,6 +74,8 @@ class AgentState(BaseModel):
         given = digests_of(messages)
         step = f"{iteration}:{_digest(given)}"
         fresh: dict[str, Any] = {"answer": None, "results": [], "settled": None, "direct": False}
+        if step == self.step and self.asking:
+            return self
         if step == self.step:
             return self.changed(**fresh)
         if self.step and self.answer is not None and iteration > self.iteration:
@@ -94,6 +99,10 @@ class AgentState(BaseModel):
         """The state with results, the last of several for one call."""
         known = {_call_of(one): one for one in (*self.results, *results)}
         return self.changed(results=list(known.values()))
+
+    def knows(self, call_id: str) -> bool:
+        """Whether a call of this step has its result."""
+        return any(_call_of(one) == call_id for one in self.results)
 
     def over(self) -> Self:
         """The state after the run."""
@@ -162,6 +171,20 @@ async def save(ctx: HasStore, name: str, state: AgentState) -> AgentState:
     """Keep the state of an agent in a context."""
     await ctx.store.set(_path(name), state.model_dump(mode="json"))
     return state
+
+
+def was_given_up(ctx: Context[Any]) -> bool:
+    """Whether a context is of a run that is over and has steps left to do: it was cancelled, or ran out of time."""
+    if ctx.is_running:
+        return False
+    saved = ctx.to_dict(include_state=False)
+    return bool(saved["is_running"]) or any(one["queue"] or one["in_progress"] for one in saved["workers"].values())
+
+
+def afresh(workflow: Workflow, ctx: Context[Any]) -> Context[Any]:
+    """A context that knows what another one knows, without its steps."""
+    saved = ctx.to_dict()
+    return Context.from_dict(workflow, {name: saved[name] for name in ("version", "state")})
 
 
 def _path(name: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llama_index.core.tools import AsyncBaseTool, BaseTool, FunctionTool, ToolOutput
+from llama_index.core.tools import AsyncBaseTool, BaseTool, FunctionTool, ToolMetadata, ToolOutput
 from llama_index.core.workflow import Context
 from typing_extensions import override
 
@@ -24,10 +24,12 @@ class Offered:
     Args:
         client_tools: As the API takes them.
         names: What the workflow knows each by, whose name may have characters that the API does not take.
+        metadata: What tracers are told of each, by the name that the workflow knows.
     """
 
     client_tools: tuple[ClientTool, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict[str, str])
+    metadata: Mapping[str, ToolMetadata] = field(default_factory=dict[str, ToolMetadata])
 
     @classmethod
     def of(cls, tools: Sequence[BaseTool]) -> Offered:
@@ -40,6 +42,7 @@ class Offered:
         return cls(
             client_tools=tuple(one for one, _ in made),
             names={one.name: tool.metadata.name or one.name for one, tool in made},
+            metadata={tool.metadata.name or one.name: tool.metadata for one, tool in made},
         )
 
 

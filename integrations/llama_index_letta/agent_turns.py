@@ -15,6 +15,7 @@ from letta_adapters.delivery import delivery
 from letta_adapters.delivery_steps import Delivered, Thread, TurnOptions
 from letta_adapters.events import TurnEvent, TurnStarted
 from letta_adapters.locks import Patience
+from letta_adapters.loop import WholeTurn
 from letta_adapters.policies import Policies
 from letta_adapters.transcript import Anchor, AssistantEntry, Entry, Transcript
 from letta_adapters.wire import ClientTool
@@ -67,6 +68,17 @@ class Speaker:
             return False
         return self.target.holds(anchor) and (self.anchor_key is None or anchor.is_signed(self.anchor_key))
 
+    def anchor_in(self, dialogue: Sequence[ChatMessage]) -> Anchor | None:
+        """Where the agent's conversation stands after a dialogue, if it has one."""
+        ours = [message for message in dialogue if self.is_ours(message)]
+        return Anchor.from_metadata(letta_of(ours[-1])) if ours else None
+
+    def turn_after(self, anchor: Anchor | None) -> WholeTurn | None:
+        """The right to the next turn in the conversation; `None` where there is none yet."""
+        if self.target.conversation_id is not None:
+            return WholeTurn(self.client.base_url, self.target.conversation_id, self.target.agent_id)
+        return WholeTurn(self.client.base_url, anchor.conversation_id, anchor.agent_id) if anchor else None
+
     def deliver(
         self,
         messages: Sequence[ChatMessage],
@@ -107,11 +119,8 @@ class Speaker:
             offered: Names of the tools that were offered; a call of another one is a person's to decide.
             heard: The digest of the instructions that the conversation has heard, if this turn had none.
         """
-        anchor = delivered.anchor
-        mine = tuple(call for call in anchor.pending if call.name in offered)
-        return answer_message(
-            delivered, self.signed(anchor, pending=mine, system_hash=anchor.system_hash or heard), self.name
-        )
+        anchor = self.signed(delivered.anchor, system_hash=delivered.anchor.system_hash or heard)
+        return answer_message(delivered, anchor, self.name, offered)
 
     def begun(self, event: TurnStarted) -> Anchor:
         """The anchor of an answer that has only begun."""

@@ -14,13 +14,14 @@ from pydantic import SecretStr
 from typing_extensions import Self, override
 
 from letta_adapters.client import AsyncLettaClient, LettaClient
+from letta_adapters.client.places import check_place
 from letta_adapters.wire import MessageType
 from llama_index_letta.answers import LettaChatResponse
 from llama_index_letta.connecting import Connections
 from llama_index_letta.engine_tool import LettaEngineTool
 from llama_index_letta.history import checked_page_size
 from llama_index_letta.messages import Message, user_input
-from llama_index_letta.options import EngineOptions, HistoryGuard, check_place
+from llama_index_letta.options import EngineOptions, HistoryGuard
 from llama_index_letta.place import Place
 from llama_index_letta.repl import TerminalChat
 from llama_index_letta.streaming import LettaStreamingResponse

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -36,6 +36,7 @@ from letta_adapters.transcript import (
     Content,
     Entry,
     HumanEntry,
+    ServerCall,
     SystemEntry,
     ToolEntry,
     Transcript,
@@ -57,7 +58,9 @@ from letta_adapters.wire import (
 from llama_index_letta.images import CannotRead, image_block, image_content
 
 __all__ = [
+    "DECISION_KEY",
     "LETTA_KEY",
+    "WAITS_KEY",
     "Message",
     "blocks_from_content",
     "blocks_from_turn",
@@ -70,6 +73,12 @@ __all__ = [
 
 LETTA_KEY = "letta"
 """Where a message says what it was made of, in `ChatMessage.additional_kwargs`."""
+
+WAITS_KEY = "waits"
+"""Where it says there which calls the server runs once a person agrees: their ids."""
+
+DECISION_KEY = "letta_approve"
+"""Where a tool message says what a person decided, in `ChatMessage.additional_kwargs`."""
 
 Message = str | ChatMessage | Sequence[ContentBlock]
 """What a user says: a text, a message, or the blocks of one."""
@@ -113,8 +122,14 @@ def _entry(message: ChatMessage, position: int) -> Entry:
         case MessageRole.USER:
             return HumanEntry(content=_content(message.blocks, where))
         case MessageRole.ASSISTANT | MessageRole.CHATBOT | MessageRole.MODEL:
+            letta = letta_of(message)
+            waits: Collection[object] = (letta or {}).get(WAITS_KEY) or ()
+            calls = _calls(message)
             return AssistantEntry(
-                text=message.content or "", calls=_calls(message), anchor=Anchor.from_metadata(letta_of(message))
+                text=message.content or "",
+                calls=tuple(call for call in calls if call.tool_call_id not in waits),
+                server_calls=tuple(ServerCall(call=call, waits=True) for call in calls if call.tool_call_id in waits),
+                anchor=Anchor.from_metadata(letta),
             )
         case MessageRole.TOOL | MessageRole.FUNCTION:
             return _result(message, where)
@@ -132,6 +147,7 @@ def _result(message: ChatMessage, where: str) -> Entry:
         tool_call_id=call_id,
         content=_content(message.blocks, where),
         status="error" if kwargs.get("is_error") else "success",
+        approve=kwargs.get(DECISION_KEY),
         name=name if isinstance(name, str) else None,
     )
 

@@ -9,13 +9,12 @@ from typing import Literal
 
 from llama_index.core.base.llms.types import ChatMessage
 
-from letta_adapters.client.endpoints import check_agent_id, check_conversation_id
 from letta_adapters.loop import LoopOptions, Tool
 from letta_adapters.loop.pumps import OnApproval
 from letta_adapters.steps import OnAbandon
 from letta_adapters.wire import ClientSkill, MessageType
 
-__all__ = ["EngineOptions", "HistoryGuard", "HistoryPolicy", "check_place"]
+__all__ = ["EngineOptions", "HistoryGuard", "HistoryPolicy"]
 
 _LOG = logging.getLogger("llama_index_letta")
 
@@ -61,6 +60,7 @@ class EngineOptions:
 
 
 _FOR_LOOP = (
+    "busy_timeout",
     "on_pending_approval",
     "on_abandon",
     "on_approval",
@@ -99,20 +99,3 @@ class HistoryGuard:
         if not self._warned:
             self._warned = True
             _LOG.warning("%s Leave it out; `history_policy` decides what becomes of it.", what)
-
-
-def check_place(agent_id: str | None, conversation_id: str | None) -> None:
-    """Check where an engine is to talk.
-
-    Raises:
-        ValueError: Neither an agent nor a conversation is given, or an id is malformed.
-    """
-    if agent_id is None and conversation_id is None:
-        raise ValueError(
-            "Pass `agent_id` (or set LETTA_AGENT_ID) to start a conversation with an agent, "
-            "or `conversation_id` to go on with one."
-        )
-    if agent_id is not None:
-        check_agent_id(agent_id)
-    if conversation_id is not None:
-        check_conversation_id(conversation_id, agent_id)

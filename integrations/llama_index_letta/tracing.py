@@ -8,8 +8,9 @@ over; so spans of tools nest in it, and nothing of it is left in the caller's co
 from __future__ import annotations
 
 import inspect
+import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -29,6 +30,7 @@ from llama_index.core.instrumentation.events.chat_engine import (
     StreamChatErrorEvent,
     StreamChatStartEvent,
 )
+from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools import ToolMetadata
 from llama_index_instrumentation import get_dispatcher
 from llama_index_instrumentation.base import BaseEvent
@@ -38,8 +40,9 @@ from llama_index_instrumentation.span import active_span_id
 
 from letta_adapters.events import FinishedTurn, PendingCall
 from letta_adapters.loop import ToolExecution
+from llama_index_letta.agent_tools import Offered
 
-__all__ = ["TurnTrace", "opens_its_own_span"]
+__all__ = ["TurnTrace", "opens_its_own_span", "tell_of_calls"]
 
 _LOG = logging.getLogger("llama_index_letta")
 
@@ -54,6 +57,13 @@ def opens_its_own_span(method: F) -> F:
     """Keep LlamaIndex from wrapping a method in a span: a longer one, or that of a tool inside, tells the same."""
     setattr(method, DISPATCHER_SPAN_DECORATED_ATTR, True)
     return method
+
+
+def tell_of_calls(calls: Sequence[ToolSelection], offered: Offered) -> None:
+    """Tell tracers, under the span of the code that runs here, which tools an agent of a workflow calls."""
+    for call in calls:
+        tool, arguments = offered.metadata[call.tool_name], json.dumps(call.tool_kwargs)
+        _dispatcher.event(AgentToolCallEvent(arguments=arguments, tool=tool))
 
 
 class TurnTrace:

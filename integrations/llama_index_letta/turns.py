@@ -24,6 +24,7 @@ from letta_adapters.loop import (
     Over,
     Tool,
     ToolLoop,
+    WholeTurn,
     astream_turn,
     stream_turn,
 )
@@ -36,7 +37,6 @@ from llama_index_letta.place import Place
 from llama_index_letta.reception import AsyncReception, BlockingReception, Reception
 from llama_index_letta.tools import as_llama_tools, client_tool, loop_tools
 from llama_index_letta.tracing import TurnTrace
-from llama_index_letta.turn_locks import WholeTurn
 
 __all__ = ["Call", "Turns", "astop", "stop"]
 
@@ -108,34 +108,30 @@ class Turns:
 
     def start(self, call: Call) -> tuple[BlockingReception, ToolLoop]:
         """Begin a turn in a thread, after those that are under way in the conversation."""
-        client, trace, whole = self.connections.blocking, self._trace(call), None
+        client, trace = self.connections.blocking, self._trace(call)
         try:
             conversation_id = self.place.open(client)
-            whole = self._whole(conversation_id)
-            whole.acquire(self.options.busy_timeout)
             reception = BlockingReception(place=self._where(conversation_id), trace=trace)
-            listener, options = self._listener(reception, whole), self._options(self._in_threads)
+            listener, options = self._listener(reception), self._options(self._in_threads)
             loop = stream_turn(client, conversation_id, call.content, listener=listener, **options)
         except BaseException as error:
-            self._not_begun(error, trace, whole)
+            trace.run(partial(trace.failed, error))
             raise
-        self._begin(loop, trace, whole)
+        self._begin(loop, trace)
         return reception, loop
 
     async def astart(self, call: Call) -> tuple[AsyncReception, AsyncToolLoop]:
         """Begin a turn in a task, after those that are under way in the conversation."""
-        client, trace, whole = self.connections.asynchronous, self._trace(call), None
+        client, trace = self.connections.asynchronous, self._trace(call)
         try:
             conversation_id = await self.place.aopen(client)
-            whole = self._whole(conversation_id)
-            await whole.acquire_async(self.options.busy_timeout)
             reception = AsyncReception(place=self._where(conversation_id), trace=trace)
-            listener, options = self._listener(reception, whole), self._options(self._in_tasks)
+            listener, options = self._listener(reception), self._options(self._in_tasks)
             loop = astream_turn(client, conversation_id, call.content, listener=listener, **options)
         except BaseException as error:
-            self._not_begun(error, trace, whole)
+            trace.run(partial(trace.failed, error))
             raise
-        self._begin(loop, trace, whole)
+        self._begin(loop, trace)
         return reception, loop
 
     def renew(self, *, delete: bool) -> None:
@@ -201,38 +197,24 @@ class Turns:
         trace.begin()
         return trace
 
-    def _begin(self, loop: ToolLoop | AsyncToolLoop, trace: TurnTrace, whole: WholeTurn) -> None:
+    def _begin(self, loop: ToolLoop | AsyncToolLoop, trace: TurnTrace) -> None:
         """Start a loop in the context of its span, which its tools get, too."""
-
-        def begin() -> None:
-            whole.enter()
-            loop.start()
-
         self.connections.use()
         self._loops.add(loop)
-        trace.run(begin)
-
-    def _not_begun(self, error: BaseException, trace: TurnTrace, whole: WholeTurn | None) -> None:
-        if whole is not None:
-            whole.release()
-        trace.run(partial(trace.failed, error))
+        trace.run(loop.start)
 
     def _options(self, tools: Sequence[Tool]) -> LoopOptions:
         return self.options.for_loop(tools, self.place.agent_id)
 
-    def _listener(self, reception: Reception, whole: WholeTurn) -> Callable[[LoopEvent | Over], None]:
+    def _listener(self, reception: Reception) -> Callable[[LoopEvent | Over], None]:
         connections = self.connections
 
         def hear(item: LoopEvent | Over) -> None:
             if isinstance(item, Over):
-                whole.release()  # before anybody can know of the end and send the next message
                 _leave(connections)
             reception.hear(item)
 
         return hear
-
-    def _whole(self, conversation_id: str) -> WholeTurn:
-        return WholeTurn(self.connections.base_url, conversation_id, self.place.agent_id)
 
     def _before_leaving(self, *, delete: bool) -> WholeTurn | None:
         conversation_id = self.place.conversation_id
@@ -242,7 +224,7 @@ class Turns:
             raise ValueError(
                 "The default conversation is part of the agent, so it is not deleted; `reset()` leaves it."
             )
-        return self._whole(conversation_id)
+        return WholeTurn(self.connections.base_url, conversation_id)
 
     def _where(self, conversation_id: str) -> dict[str, Any]:
         return {"agent_id": self.place.agent_id, "conversation_id": conversation_id}

@@ -77,6 +77,11 @@ class LettaClient:
         """The server's address."""
         return self._sender.settings.base_url
 
+    @property
+    def busy_timeout(self) -> float:
+        """Seconds to wait for another turn of the same conversation."""
+        return self._sender.policy.busy_timeout
+
     def send(self, endpoint: Endpoint[T]) -> T:
         """Call an endpoint, trying again where that does no harm."""
         return self._sender.send(endpoint)
@@ -144,6 +149,11 @@ class AsyncLettaClient:
     def base_url(self) -> str:
         """The server's address."""
         return self._sender.settings.base_url
+
+    @property
+    def busy_timeout(self) -> float:
+        """Seconds to wait for another turn of the same conversation."""
+        return self._sender.policy.busy_timeout
 
     async def send(self, endpoint: Endpoint[T]) -> T:
         """Call an endpoint, trying again where that does no harm."""

@@ -9,6 +9,7 @@ from letta_adapters.loop.options import LoopOptions
 from letta_adapters.loop.pumps import SETTLE_TIMEOUT, Listener, Over
 from letta_adapters.loop.steps import Decision, Deny, LoopEvent, LoopResult, RoundFinished
 from letta_adapters.loop.turns import AsyncToolLoop, ToolLoop, arun_turn, astream_turn, run_turn, stream_turn
+from letta_adapters.loop.whole_turns import WholeTurn
 from letta_adapters.tools import Tool
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "ToolFinished",
     "ToolLoop",
     "ToolStarted",
+    "WholeTurn",
     "arun_turn",
     "astream_turn",
     "run_turn",

@@ -35,6 +35,7 @@ class LoopOptions(TypedDict, total=False):
     override_system: str | None
     include_return_message_types: Sequence[MessageType] | None
     background: bool
+    busy_timeout: float | None
 
 
 _ALLOWED = {"ask_for": ("others", "all"), "on_pending_approval": ("deny", "error"), "on_abandon": ("finish", "cancel")}
@@ -85,12 +86,16 @@ def rules_of(
     timeout = options.get("tool_timeout", 300.0)
     if timeout is not None and not timeout > 0:
         raise ValueError(f"`tool_timeout` must be positive, or None for no limit, not {timeout!r}.")
+    busy_timeout = options.get("busy_timeout")
+    if busy_timeout is not None and not busy_timeout >= 0:
+        raise ValueError(f"`busy_timeout` must not be negative: {busy_timeout!r}.")
     return LoopRules(
         request=request,
         max_parallel=_at_least_one("max_parallel", options.get("max_parallel", 4)),
         tool_timeout=timeout,
         on_approval=on_approval,
         on_abandon=options.get("on_abandon", "finish"),
+        busy_timeout=busy_timeout,
     )
 
 

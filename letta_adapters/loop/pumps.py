@@ -11,11 +11,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from letta_adapters.client import AsyncLettaClient, LettaClient
 from letta_adapters.errors import LettaError, RequestTimeout
 from letta_adapters.events import PendingCall
 from letta_adapters.loop.flow import tool_loop
 from letta_adapters.loop.runner import Interrupted
 from letta_adapters.loop.steps import Decision, LoopEvent, LoopRequest, LoopResult, Read, Send, Step
+from letta_adapters.loop.whole_turns import WholeTurn
 
 __all__ = ["EXIT_TIMEOUT", "SETTLE_TIMEOUT", "Listener", "LoopRules", "OnApproval", "Over", "Pump", "left", "too_long"]
 
@@ -38,6 +40,7 @@ class LoopRules:
     tool_timeout: float | None = 300.0
     on_approval: OnApproval | None = None
     on_abandon: Literal["finish", "cancel"] = "finish"
+    busy_timeout: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,13 +68,17 @@ def too_long() -> RequestTimeout:
 class Pump:
     """What both pumps share: where the loop stands."""
 
-    def __init__(self, rules: LoopRules, listener: Listener | None = None) -> None:
+    def __init__(
+        self, client: LettaClient | AsyncLettaClient, rules: LoopRules, listener: Listener | None = None
+    ) -> None:
         self.rules = rules
         self.listener = listener
         self.listened = listener is None  # whether somebody takes the events out of the queue
         self.stopping = False
         self.streaming = False  # a run is in flight at the server
         self.run_id: str | None = None  # that run, once the server named it
+        self.whole = WholeTurn(client.base_url, **self.place)
+        self.busy_timeout = client.busy_timeout if rules.busy_timeout is None else rules.busy_timeout
         self._flow = tool_loop(rules.request)
 
     def advance(self, answer: Any, error: BaseException | None) -> Step | Over:
@@ -84,6 +91,11 @@ class Pump:
             return Over(error=left())
         except BaseException as raised:
             return Over(error=raised)
+
+    def end(self, over: Over) -> None:
+        """Let the next turn of the conversation begin before anybody knows of the end and wants that."""
+        self.whole.release()
+        self.hear(over)
 
     def hear(self, item: LoopEvent | Over) -> None:
         """Tell the listener, whose errors are no matter of the loop's."""

@@ -27,7 +27,7 @@ class TaskPump(Pump):
     """Carries a loop in a task."""
 
     def __init__(self, client: AsyncLettaClient, rules: LoopRules, listener: Listener | None = None) -> None:
-        super().__init__(rules, listener)
+        super().__init__(client, rules, listener)
         self._client = client
         self._runner = TaskRunner(limit=rules.max_parallel, timeout=rules.tool_timeout)
         self._outbox: asyncio.Queue[LoopEvent | Over] = asyncio.Queue()
@@ -58,6 +58,7 @@ class TaskPump(Pump):
             return False
         self.stopping = True
         self.listened = False
+        self.whole.give_up()
         self._runner.interrupt()
         if self.cancels():
             _keep(asyncio.get_running_loop().create_task(self._cancel(), name="letta-cancel"))
@@ -71,7 +72,7 @@ class TaskPump(Pump):
                 self._loop.call_soon_threadsafe(self.stop)
 
     async def _run(self) -> None:
-        step = self.advance(None, None)
+        step = self.advance(None, await self._taken())
         while not isinstance(step, Over):
             answer: Any = None
             error: BaseException | None = None
@@ -81,8 +82,17 @@ class TaskPump(Pump):
             except BaseException as raised:
                 error = raised
             step = self.advance(answer, error)
-        self.hear(step)
+        self.end(step)
         self._outbox.put_nowait(step)
+
+    async def _taken(self) -> BaseException | None:
+        """Wait for the turns before this one; give what came of it, if not the right to begin."""
+        try:
+            await self.whole.acquire_async(self.busy_timeout)
+        except BaseException as error:
+            return error
+        self.whole.enter()
+        return None
 
     def _tell(self, event: LoopEvent) -> None:
         self.hear(event)

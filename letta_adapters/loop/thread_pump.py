@@ -35,7 +35,7 @@ class ThreadPump(Pump):
     """Carries a loop in a thread."""
 
     def __init__(self, client: LettaClient, rules: LoopRules, listener: Listener | None = None) -> None:
-        super().__init__(rules, listener)
+        super().__init__(client, rules, listener)
         self._client = client
         self._runner = ThreadRunner(limit=rules.max_parallel, timeout=rules.tool_timeout)
         self._outbox: SimpleQueue[LoopEvent | Over] = SimpleQueue()
@@ -66,6 +66,7 @@ class ThreadPump(Pump):
             return False
         self.stopping = True
         self.listened = False
+        self.whole.give_up()
         self._runner.interrupt()
         if self.cancels():
             threading.Thread(target=self._cancel, name="letta-cancel", daemon=True).start()
@@ -73,7 +74,7 @@ class ThreadPump(Pump):
         return not self.streaming
 
     def _run(self) -> None:
-        step = self.advance(None, None)
+        step = self.advance(None, self._taken())
         while not isinstance(step, Over):
             answer: Any = None
             error: BaseException | None = None
@@ -83,10 +84,19 @@ class ThreadPump(Pump):
             except BaseException as raised:
                 error = raised
             step = self.advance(answer, error)
-        self.hear(step)
+        self.end(step)
         self._outbox.put(step)
         self._over.set()
         _in_flight.discard(self)
+
+    def _taken(self) -> BaseException | None:
+        """Wait for the turns before this one; give what came of it, if not the right to begin."""
+        try:
+            self.whole.acquire(self.busy_timeout)
+        except BaseException as error:
+            return error
+        self.whole.enter()
+        return None
 
     def _tell(self, event: LoopEvent) -> None:
         self.hear(event)

@@ -63,12 +63,18 @@ def run_turn(
               and its calls are denied (`finish`), or it is cancelled there (`cancel`).
             - `max_steps`, `client_skills`, `override_model`, `override_system`, `include_return_message_types`,
               `background`: as in `client.conversations.messages.create`; they go with every round.
+            - `busy_timeout`: seconds to wait for other turns of the conversation; else the client's.
+
+    One turn at a time in a conversation: those of this process wait for each other from their message to their end,
+    tools included, so that none denies the calls of another while they run. A tool of the turn that sends a message to
+    the conversation gets `ConversationBusy` at once.
 
     Raises:
         TypeError: A tool's signature is not supported; nothing was sent.
         ValueError: A tool's name is refused, two tools have the same one, or there is nothing to send.
         ToolLoopLimit: The agent went on calling tools; its `result` has what there is.
         PendingApprovalError: A call waits that is not for this loop to answer; it has ids, names and arguments.
+        ConversationBusy: Other turns of the conversation took longer than `busy_timeout`; nothing was sent.
         LettaError: The turn failed; the tree is in `letta_adapters.errors`.
 
     Example:

@@ -336,3 +336,41 @@ def test_threads_that_were_accepted_one_after_the_other_know_of_each_other() -> 
     _in_threads([turn(run_id) for run_id in runs])
     assert known[0] is None
     assert len({*known, lock.in_flight}) == len(runs) + 1
+
+
+def test_whoever_waits_in_a_thread_can_be_told_to_give_up() -> None:
+    lock, began = _held(), threading.Event()
+    hold, taken = Hold(lock), list[bool]()
+
+    def wait() -> None:
+        began.set()
+        taken.append(hold.acquire(PATIENCE))
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    began.wait()
+    hold.give_up()
+    thread.join(PATIENCE)
+    assert taken == [False]
+    lock.release()
+    assert lock.acquire(0)
+
+
+async def test_whoever_waits_in_a_task_can_be_told_to_give_up() -> None:
+    lock = _held()
+    hold = Hold(lock)
+    task = asyncio.create_task(hold.acquire_async(PATIENCE))
+    await asyncio.sleep(0)
+    hold.give_up()
+    assert not await task
+    lock.release()
+    assert lock.acquire(0)
+
+
+def test_whoever_gave_up_what_is_taken_keeps_it() -> None:
+    lock = ConversationLock()
+    hold = Hold(lock)
+    assert hold.acquire(0)
+    hold.give_up()
+    assert hold.held
+    assert not lock.acquire(0)

@@ -7,12 +7,14 @@ from typing import Any
 
 import httpx
 import pytest
+from llama_index_instrumentation import get_dispatcher
 
 from llama_index_letta import LettaChatEngine
 from tests.conftest import TIMEOUT, Backend
 from tests.contract.wire import Wire
 from tests.langchain.readback import Reader
 from tests.llama_index.support import MakeEngine, new_gate
+from tests.llama_index.tracers import Events, Spans, added
 
 
 @pytest.fixture(autouse=True)
@@ -92,3 +94,19 @@ def held(backend: Backend) -> Iterator[str]:
     gate = new_gate()
     yield gate
     backend.open_gate(gate)
+
+
+@pytest.fixture
+def spans() -> Iterator[Spans]:
+    handler = Spans()
+    with added(handler):
+        yield handler
+
+
+@pytest.fixture
+def events() -> Iterator[Events]:
+    handler, root = Events(seen=[]), get_dispatcher()
+    before = list(root.event_handlers)
+    root.add_event_handler(handler)
+    yield handler
+    root.event_handlers = before

@@ -78,7 +78,9 @@ def _way(ask: Ask) -> str:
     return ask.__name__.removeprefix("by_")
 
 
-each_way = pytest.mark.parametrize("ask", [by_chat, by_achat, by_stream, by_astream], ids=_way)
+_chat, _astream = (pytest.param(ask, marks=pytest.mark.other_way) for ask in (by_chat, by_astream))
+
+each_way = pytest.mark.parametrize("ask", [_chat, by_achat, by_stream, _astream], ids=_way)
 """Blocking and async, whole and streamed."""
 
 blocking_and_async = pytest.mark.parametrize("ask", [by_chat, by_achat], ids=_way)

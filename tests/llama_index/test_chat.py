@@ -109,7 +109,7 @@ from llama_index_letta import LettaChatEngine
 with LettaChatEngine.from_defaults(conversation_id={first.conversation_id!r}, base_url={backend.base_url!r}) as engine:
     print(engine.chat("[[recall]]"))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=100)
     assert done.stderr == ""
     assert "user: one" in done.stdout
     assert [kind for kind, _ in reader.story(conversation_of(first))] == ["user", "assistant"] * 2

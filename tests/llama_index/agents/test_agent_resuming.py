@@ -217,7 +217,17 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("dies_at", ["AgentInput", "AgentStream", "ToolCall", "ToolCallResult"])
+OTHER = pytest.mark.other_way
+
+
+@pytest.mark.parametrize(
+    "dies_at",
+    [
+        "AgentStream",
+        "ToolCall",
+        *(pytest.param(at, marks=pytest.mark.other_way) for at in ("AgentInput", "ToolCallResult")),
+    ],
+)
 def test_a_process_that_is_killed_is_taken_up_by_another_one(
     dies_at: str, backend: Backend, agent_id: str, reader: Reader, tmp_path: Path
 ) -> None:
