@@ -33,9 +33,9 @@ from pydantic import TypeAdapter
 
 from langchain_letta.events import message_from
 from letta_adapters.assembly import Assembly
+from letta_adapters.client.listing import id_of
 from letta_adapters.delivery_steps import Delivered
 from letta_adapters.events import FinishedTurn, PendingCall
-from letta_adapters.listing import id_of
 from letta_adapters.matching import Row, is_input, is_the_servers
 from letta_adapters.stored_turns import TurnRows
 from letta_adapters.system_text import digest_of
