@@ -34,7 +34,6 @@ from letta_adapters.reading import (
     StoredTurn,
     Unreadable,
     kept_calls,
-    messages_path,
     record_of,
 )
 from letta_adapters.run_stream import RunStream
@@ -383,7 +382,7 @@ class Turn:
         error = error_from_response(
             self._status,
             body,
-            what=f"POST {messages_path(self._requests.conversation_id)}",
+            what=f"POST {self._requests.address}",
             location=self._headers.get("location"),
             conversation_id=self._requests.conversation_id,
             agent_id=self._requests.agent_id,

@@ -55,6 +55,11 @@ class TurnRequests:
         """The otids of what is sent."""
         return self.request.otids if self.request else ()
 
+    @property
+    def address(self) -> str:
+        """Where the turn is sent to, for errors."""
+        return self.route.send or messages_path(self.conversation_id)
+
     def first(self, *, background: bool, run_id: str | None, last_seq: int) -> Request:
         """The turn's own request; its bytes are the same every time."""
         if self.request is None or self.attached_to is not None:
