@@ -14,7 +14,7 @@ from letta_adapters.wire.messages import KnownMessage, SummaryMessage, UserMessa
 
 __all__ = ["packed_alert", "summary_of"]
 
-_SUMMARY = re.compile(r"Note: .{0,200}? hidden from view")
+_SUMMARY = re.compile(r"Note: (prior messages|.{0,200}? hidden from view)")
 
 
 def packed_alert(message: UserMessage) -> dict[str, Any] | None:
@@ -52,7 +52,7 @@ def summary_of(message: KnownMessage | Unknown) -> SummaryMessage | None:
     stats = _stats(alert.get("compaction_stats"))
     if not isinstance(text, str) or not (stats or _SUMMARY.match(text)):
         return None
-    shared = message.model_dump(exclude={"message_type", "content"})
+    shared = message.model_dump(exclude={"message_type", "content"}, exclude_unset=True)
     return SummaryMessage(**shared, summary=text, compaction_stats=stats)
 
 
