@@ -71,7 +71,8 @@ def checked(kind: type[M], request: Mapping[str, Any]) -> M:
         return kind.model_validate(given)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        said = "; ".join(_said(one["loc"], one["msg"]) for one in found)
+        telling = [one for one in found if one["loc"][-1:] != ("str",)] or found  # a list is no text: that is known
+        said = "; ".join(_said(one["loc"], one["msg"]) for one in telling)
         raise ValueError(f"The request is not one that the API takes. {said}") from None
 
 

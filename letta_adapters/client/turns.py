@@ -15,7 +15,7 @@ from letta_adapters.locks import Patience
 from letta_adapters.steps import OnAbandon
 from letta_adapters.turn_requests import Route
 from letta_adapters.waiting import denials
-from letta_adapters.wire import InputMessage, MessageCreate, Run, ToolCall, ToolCallDelta, TurnRequest
+from letta_adapters.wire import MessageCreate, Run, ToolCall, ToolCallDelta, TurnRequest
 
 __all__ = [
     "Attaching",
@@ -97,33 +97,26 @@ def create_message(
     """
     if on_abandon not in ("finish", "cancel"):
         raise ValueError(f"`on_abandon` must be 'finish' or 'cancel', not {on_abandon!r}.")
-    messages = _messages_of(request)
-    # An otid that came with the message may have been used before; an answer to a call may be the second one.
-    may_be_stored = any(m.otid or not isinstance(m, MessageCreate) for m in messages)
+    check_there_is_something(request)
     fields: dict[str, Any] = {
         **request,
-        "input": None,
-        "messages": [m if m.otid else m.model_copy(update={"otid": str(uuid4())}) for m in messages],
         "agent_id": agent_id if conversation_id == "default" else None,
         "background": background,
         "stream_tokens": stream_tokens,
         "include_pings": include_pings,
     }
+    made = checked(TurnRequest, fields)
+    messages = made.messages or [MessageCreate(role="user", content=made.input or "")]
+    # An otid that came with the message may have been used before; an answer to a call may be the second one.
+    may_be_stored = any(m.otid or not isinstance(m, MessageCreate) for m in messages)
+    named = [m if m.otid else m.model_copy(update={"otid": str(uuid4())}) for m in messages]
     return PreparedTurn(
         conversation_id=check_conversation_id(conversation_id, agent_id),
         agent_id=agent_id,
-        request=checked(TurnRequest, fields),
+        request=made.model_copy(update={"input": None, "messages": named}),
         may_be_stored=may_be_stored,
         on_abandon=on_abandon,
     )
-
-
-def _messages_of(request: WholeRequest) -> list[InputMessage]:
-    check_there_is_something(request)
-    messages, text = request.get("messages"), request.get("input")
-    if messages is not None:
-        return list(messages)
-    return [MessageCreate(role="user", content=text if isinstance(text, str) else list(text or ()))]
 
 
 def stream_agent_message(

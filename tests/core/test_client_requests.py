@@ -109,14 +109,15 @@ def test_what_makes_an_answer_is_never_sent_twice_and_a_preview_may_be() -> None
         ({"input": "x", "top_logprobs": 2}, "`top_logprobs` needs `return_logprobs=True`"),
         ({"input": "x", "colour": "red"}, "`colour`"),
         ({"messages": [{"role": "user", "content": "x", "type": "message", "size": 1}]}, r"`messages\[0\]\.size`"),
-        ({"input": [{"type": "image", "source": {"type": "url"}}]}, r"`messages\[0\]|url`"),
+        ({"input": [{"type": "image", "source": {"type": "url"}}]}, r"takes\. `input\[0\]\.source\.url`: Field"),
+        ({"input": [{"type": "audio"}]}, r"takes\. `input\[0\]`: .*'audio'"),
         ({}, "either `messages` or `input`"),
         ({"messages": [], "input": None}, "nothing to send"),
     ],
 )
 @pytest.mark.parametrize(
     "build",
-    [message_endpoints.answer_agent_message, message_endpoints.create_async_message],
+    [message_endpoints.answer_agent_message, message_endpoints.create_async_message, turns.stream_agent_message],
 )
 def test_what_the_api_does_not_take_is_named_with_its_place(build: Any, request_: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=named):
