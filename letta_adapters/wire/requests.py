@@ -66,7 +66,7 @@ InputMessage = Annotated[MessageCreate | ApprovalCreate | ToolReturnCreate, Fiel
 class ClientTool(InputModel):
     """A tool that the client runs; `parameters` is a JSON Schema."""
 
-    name: Annotated[str, Field(min_length=1)]
+    name: str
     description: str | None = None
     parameters: dict[str, Any] | None = None
 
@@ -74,7 +74,7 @@ class ClientTool(InputModel):
 class ClientSkill(InputModel):
     """A skill in the client's environment, shown to the agent."""
 
-    name: Annotated[str, Field(min_length=1)]
+    name: str
     description: str
     location: str
 
@@ -105,8 +105,10 @@ class MessageRequest(InputModel):
 
     @field_validator("client_tools", "client_skills")
     @classmethod
-    def _names_once(cls, value: list[Any] | None) -> list[Any] | None:
+    def _each_a_name(cls, value: list[Any] | None) -> list[Any] | None:
         names = [one.name for one in value or ()]
+        if "" in names:
+            raise ValueError("one has no name")
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise ValueError(f"two are named {twice!r}")
