@@ -90,7 +90,9 @@ class Engine:
             raise redis_missing(prefix="INTERNAL_SERVER_ERROR: ")
         if request.include_pings:
             run.send(ping(run.id))
-        turn = self._turn(agent, conversation, request, run, streams=True, locks=locks)
+        if locks:  # a conversation's endpoint does not pass it on
+            request = request.model_copy(update={"include_compaction_messages": False})
+        turn = self._turn(agent, conversation, request, run, streams=True)
         self._spawn(self._play(turn, key))
         return self._read(run, pings=request.include_pings, live=True)
 
@@ -180,16 +182,7 @@ class Engine:
         if key is not None:
             self._locks.pop(key, None)
 
-    def _turn(
-        self,
-        agent: Agent,
-        conversation: Conversation,
-        request: TurnRequest,
-        run: Run,
-        *,
-        streams: bool,
-        locks: bool = True,
-    ) -> Turn:
+    def _turn(self, agent: Agent, conversation: Conversation, request: TurnRequest, run: Run, *, streams: bool) -> Turn:
         return Turn(
             store=self.store,
             model=self.model,
@@ -198,7 +191,6 @@ class Engine:
             request=request,
             run=run,
             streams=streams,
-            locks=locks,
         )
 
     async def _play(self, turn: Turn, key: str | None) -> None:

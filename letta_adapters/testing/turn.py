@@ -80,7 +80,6 @@ class Turn:
         request: TurnRequest,
         run: Run,
         streams: bool,
-        locks: bool = True,
     ) -> None:
         """Prepare a turn; nothing happens before it is played."""
         self._store = store
@@ -90,7 +89,6 @@ class Turn:
         self._request = request
         self._run = run
         self._streams = streams
-        self._locks = locks
         self._client_tools = [tool.model_dump() for tool in request.client_tools or ()]
         self._context: list[StoredMessage] = []
         self._made: list[StoredMessage] = []
@@ -226,17 +224,12 @@ class Turn:
         except (ApiError, ModelError):
             return
         made = made.of_run(self._run.id, step_id=step.step_id, otid=str(uuid4()))
-        for frame in self._compaction_frames(made, stats):
+        told = self._request.include_compaction_messages
+        for frame in compaction_frames(made, stats) if told else rows_of_all([replace(made.summary, step_id=None)]):
             await self._send(frame, always=True)
         self._store.checkpoint(self._conversation, [made.summary], made.context)
         self._context = made.context
         self._made.append(made.summary)
-
-    def _compaction_frames(self, made: Compacted, stats: dict[str, Any]) -> list[dict[str, Any]]:
-        """Tell of a compaction: as the lists show it, or (an agent's stream, if asked for) by types of their own."""
-        if not (self._request.include_compaction_messages and self._streams and not self._locks):
-            return rows_of_all([replace(made.summary, step_id=None)])
-        return compaction_frames(made, stats)
 
     @property
     def _streams_tokens(self) -> bool:
