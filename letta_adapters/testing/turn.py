@@ -14,7 +14,6 @@ from typing import Any
 from uuid import uuid4
 
 from letta_adapters.testing.compaction import (
-    Compacted,
     CompactionSettings,
     check_prompt,
     compacted,
