@@ -48,6 +48,7 @@ from letta_adapters.wire import (
     UserMessage,
     calls_of,
     returns_of,
+    summary_of,
     text_of,
 )
 
@@ -176,13 +177,17 @@ class Assembly:
                 part = HiddenReasoning(index=len(self._parts), state=message.state, text=message.hidden_reasoning)
                 return [self._add(part)]
             case SummaryMessage() | EventMessage() | Unknown():
-                if isinstance(message, Unknown):
-                    _tell_once(message.message_type)
-                return [self._add(Notice(index=len(self._parts), message=message))]
+                return self._notice(message)
             case UserMessage() | SystemMessage() | ApprovalResponseMessage():
-                return []  # what was sent, not what came back
+                summary = summary_of(message)  # anything else is what was sent, not what came back
+                return self._notice(summary) if summary else []
             case _:
                 assert_never(message)
+
+    def _notice(self, message: SummaryMessage | EventMessage | Unknown) -> list[TurnDelta]:
+        if isinstance(message, Unknown):
+            _tell_once(message.message_type)
+        return [self._add(Notice(index=len(self._parts), message=message))]
 
     def finish(self, kept: Collection[str] | None = None) -> list[TurnDelta]:
         """Close every part and tell the calls that are left.

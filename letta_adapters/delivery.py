@@ -13,7 +13,8 @@ from itertools import count
 from typing import Any
 
 from letta_adapters.alignment import Seen
-from letta_adapters.client.endpoints import Endpoint, retrieve_agent, retrieve_conversation, retrieve_run
+from letta_adapters.client.endpoints import Endpoint, retrieve_agent, retrieve_conversation
+from letta_adapters.client.run_endpoints import retrieve_run
 from letta_adapters.creation import conversation_for, fork_of
 from letta_adapters.delivery_steps import Claim, Flow, Pause, Thread, TurnOptions
 from letta_adapters.errors import ConversationBusy, LettaError, NotFound, PendingApprovalError

@@ -9,15 +9,8 @@ from typing import Any
 
 from letta_adapters.alignment import Seen, behind, is_compiled_prompt
 from letta_adapters.anchoring import extent_before, position_of
-from letta_adapters.client.endpoints import (
-    Endpoint,
-    list_messages,
-    list_newest_runs,
-    list_run_messages,
-    list_runs_in_flight,
-    retrieve_conversation,
-    retrieve_run,
-)
+from letta_adapters.client.endpoints import Endpoint, list_messages, retrieve_conversation
+from letta_adapters.client.run_endpoints import list_newest_runs, list_run_messages, list_runs_in_flight, retrieve_run
 from letta_adapters.delivery_steps import Claim, Pause
 from letta_adapters.errors import ConversationBusy, Divergence, NotFound
 from letta_adapters.job import Job

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, TypeGuard, cast
+from typing import TypeGuard
 
 from letta_adapters.wire import (
     Approval,
@@ -25,6 +24,7 @@ from letta_adapters.wire import (
     Unknown,
     UserMessage,
     calls_of,
+    packed_alert,
 )
 
 __all__ = [
@@ -164,10 +164,4 @@ def is_the_servers(row: Row) -> bool:
     """Whether the server wrote it by itself: summaries, notes, and alerts that it packs in a user's message."""
     if isinstance(row, (SummaryMessage, EventMessage)):
         return True
-    if not isinstance(row, UserMessage) or not isinstance(row.content, str):
-        return False
-    try:
-        packed: Any = json.loads(row.content)
-    except ValueError:
-        return False
-    return isinstance(packed, dict) and cast("dict[str, Any]", packed).get("type") == "system_alert"
+    return isinstance(row, UserMessage) and packed_alert(row) is not None

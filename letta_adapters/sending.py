@@ -10,12 +10,8 @@ from itertools import count
 from typing import Any
 from uuid import uuid4
 
-from letta_adapters.client.endpoints import (
-    Endpoint,
-    delete_conversation,
-    list_run_messages,
-    retrieve_conversation,
-)
+from letta_adapters.client.endpoints import Endpoint, delete_conversation, retrieve_conversation
+from letta_adapters.client.run_endpoints import list_run_messages
 from letta_adapters.client.turns import PreparedTurn, create_message
 from letta_adapters.delivery_steps import Delivered, Flow, TurnOutcome
 from letta_adapters.errors import LettaError, ProtocolError, StatusError, TurnFailed, TurnInterrupted

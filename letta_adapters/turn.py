@@ -34,12 +34,11 @@ from letta_adapters.reading import (
     StoredTurn,
     Unreadable,
     kept_calls,
-    messages_path,
     record_of,
 )
 from letta_adapters.run_stream import RunStream
 from letta_adapters.steps import Capabilities, Done, Failed, Open, Read, Step, TurnPolicy, Wait
-from letta_adapters.turn_requests import TurnRequests
+from letta_adapters.turn_requests import Route, TurnRequests
 from letta_adapters.wire import Run, TurnRequest
 
 __all__ = ["Turn"]
@@ -83,6 +82,7 @@ class Turn:
         policy: How long it is tried.
         patience: How long it waits for other turns of the conversation.
         capabilities: What is known of the server.
+        route: Where the turn goes, if not to the endpoints of its conversation.
     """
 
     def __init__(
@@ -99,15 +99,20 @@ class Turn:
         policy: TurnPolicy | None = None,
         patience: Patience | None = None,
         capabilities: Capabilities | None = None,
+        route: Route | None = None,
     ) -> None:
-        self._requests = TurnRequests(conversation_id=conversation_id, agent_id=agent_id, request=request, after=after)
+        route = route or Route()
+        self._requests = TurnRequests(
+            conversation_id=conversation_id, agent_id=agent_id, request=request, after=after, route=route
+        )
         self._may_be_stored = may_be_stored
         self._stored_run_id = stored_run_id
         self._policy = policy or TurnPolicy()
         self._patience = patience or Patience(self._policy.busy_timeout)
         self._quiet: Patience | None = None  # since when there were only signs of life
         self._capabilities = capabilities or Capabilities()
-        self._background = request is None or (request.background and self._capabilities.background)
+        dedupes = route.send is None and self._capabilities.background
+        self._background = request is None or (request.background and dedupes)
         self._stream = RunStream(
             Assembly(own_results=request.own_results if request else ()),
             conversation_id=conversation_id,
@@ -377,7 +382,7 @@ class Turn:
         error = error_from_response(
             self._status,
             body,
-            what=f"POST {messages_path(self._requests.conversation_id)}",
+            what=f"POST {self._requests.address}",
             location=self._headers.get("location"),
             conversation_id=self._requests.conversation_id,
             agent_id=self._requests.agent_id,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from letta_adapters.exchange import Request
@@ -11,7 +12,22 @@ from letta_adapters.reading import Reading, StoredTurn, messages_path, what_beca
 from letta_adapters.steps import TurnPolicy
 from letta_adapters.wire import TurnRequest
 
-__all__ = ["TurnRequests"]
+__all__ = ["Route", "TurnRequests"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """Where a turn goes, if not to the endpoints of its conversation.
+
+    Args:
+        send: The path that it is sent to. Nothing dedupes there (measured on 0.16.8), so it is sent once.
+        attach: The path of the run's stream.
+        options: What is said there beside the run and the number of the last event.
+    """
+
+    send: str | None = None
+    attach: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +40,7 @@ class TurnRequests:
         request: What the turn sends; `None` where it attaches to a run.
         after: The message that it follows, where that is known.
         attached_to: The run that has the request already, so that nothing is sent.
+        route: Where it goes, if not to the endpoints of the conversation.
     """
 
     conversation_id: str
@@ -31,16 +48,24 @@ class TurnRequests:
     request: TurnRequest | None
     after: str | None = None
     attached_to: str | None = None
+    route: Route = field(default_factory=Route)
 
     @property
     def otids(self) -> tuple[str, ...]:
         """The otids of what is sent."""
         return self.request.otids if self.request else ()
 
+    @property
+    def address(self) -> str:
+        """Where the turn is sent to, for errors."""
+        return self.route.send or messages_path(self.conversation_id)
+
     def first(self, *, background: bool, run_id: str | None, last_seq: int) -> Request:
         """The turn's own request; its bytes are the same every time."""
         if self.request is None or self.attached_to is not None:
             return self._resume(self.attached_to or run_id, last_seq)
+        if self.route.send is not None:
+            return Request(method="POST", path=self.route.send, body=self.request.to_json())
         body = self.request.model_copy(update={"background": background})
         return Request(method="POST", path=messages_path(self.conversation_id), body=body.to_json())
 
@@ -79,11 +104,10 @@ class TurnRequests:
         )
 
     def _resume(self, run_id: str | None, last_seq: int) -> Request:
-        body: dict[str, Any] = {"starting_after": last_seq}
+        body: dict[str, Any] = {"starting_after": last_seq, **self.route.options}
         if run_id is not None:
             body["run_id"] = run_id
         if self.conversation_id == "default":
             body["agent_id"] = self.agent_id
-        return Request(
-            method="POST", path=f"/v1/conversations/{self.conversation_id}/stream", body=json.dumps(body).encode()
-        )
+        path = self.route.attach or f"/v1/conversations/{self.conversation_id}/stream"
+        return Request(method="POST", path=path, body=json.dumps(body).encode())

@@ -18,11 +18,11 @@ from typing_extensions import Self, override
 from langchain_letta.clients import Clients, Connection
 from langchain_letta.history_flows import Asking, Place, find_place, find_session, leave, outcome_of, read
 from langchain_letta.known_messages import not_held
-from letta_adapters.asking import aask, ask
 from letta_adapters.client import AsyncLettaClient, LettaClient
+from letta_adapters.client.asking import aask, ask
 from letta_adapters.client.endpoints import Endpoint, check_agent_id, check_conversation_id
+from letta_adapters.client.listing import LEAST_PAGE
 from letta_adapters.client.settings import Settings
-from letta_adapters.listing import LEAST_PAGE
 from letta_adapters.wire import MessageType
 
 __all__ = ["LettaChatMessageHistory", "OnNewMessages"]

@@ -19,10 +19,10 @@ from letta_adapters.client.endpoints import (
     retrieve_conversation,
     update_conversation,
 )
+from letta_adapters.client.listing import Page, pages_of
 from letta_adapters.creation import Marks, marked_conversation
 from letta_adapters.errors import NotFound
 from letta_adapters.identity import conversation_marker
-from letta_adapters.listing import Page, pages_of
 from letta_adapters.stored_turns import TurnGrouping
 from letta_adapters.transcript import Anchor
 from letta_adapters.wire import Conversation

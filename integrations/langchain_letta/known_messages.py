@@ -9,8 +9,9 @@ from langchain_core.messages import AIMessage, BaseMessage, SystemMessage, ToolM
 from langchain_letta.history_flows import Asking, Place
 from langchain_letta.messages import ANCHOR_KEY, RUN_KEY
 from langchain_letta.stored_to_langchain import stored_in
-from letta_adapters.client.endpoints import list_messages, list_run_messages
-from letta_adapters.listing import list_in_order_of_time
+from letta_adapters.client.endpoints import list_messages
+from letta_adapters.client.listing import list_in_order_of_time
+from letta_adapters.client.run_endpoints import list_run_messages
 from letta_adapters.matching import Row
 from letta_adapters.stored_turns import TurnGrouping, TurnRows
 from letta_adapters.transcript import Anchor, sendable

@@ -24,7 +24,6 @@ What a self-hosted server packs into a `user_message` by itself is no user's: a 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from typing import Any, Literal, cast
 
@@ -33,9 +32,9 @@ from pydantic import TypeAdapter
 
 from langchain_letta.events import message_from
 from letta_adapters.assembly import Assembly
+from letta_adapters.client.listing import id_of
 from letta_adapters.delivery_steps import Delivered
 from letta_adapters.events import FinishedTurn, PendingCall
-from letta_adapters.listing import id_of
 from letta_adapters.matching import Row, is_input, is_the_servers
 from letta_adapters.stored_turns import TurnRows
 from letta_adapters.system_text import digest_of
@@ -49,7 +48,6 @@ from letta_adapters.wire import (
     ContentPart,
     ImageContent,
     Message,
-    SummaryMessage,
     TextContent,
     ToolReturn,
     ToolReturnMessage,
@@ -58,6 +56,7 @@ from letta_adapters.wire import (
     UserMessage,
     calls_of,
     returns_of,
+    summary_of,
 )
 from letta_adapters.wire import SystemMessage as StoredSystemMessage
 
@@ -69,7 +68,6 @@ STORED_KEY = "letta_stored"
 _INSTRUCTIONS = frozenset({"system_message"})
 """What is left out unless it is asked for: instructions are the agent's or the program's, and no part of a dialogue."""
 
-_SUMMARY = "Note: prior messages"
 _ROWS: TypeAdapter[list[Row]] = TypeAdapter(list[Message])
 
 Content = str | list[str | dict[Any, Any]]
@@ -279,13 +277,7 @@ def _unpacked(row: Row) -> Row:
     """What the server packed into a user's message, as the note that it is."""
     if not isinstance(row, UserMessage) or not is_the_servers(row):
         return row
-    packed: dict[str, Any] = json.loads(str(row.content))
-    text = str(packed.get("message") or "")
-    if not text.startswith(_SUMMARY):
-        return Unknown(raw=row.model_dump(mode="json", exclude_unset=True))
-    fields = row.model_dump(exclude={"message_type", "content"}, exclude_unset=True)
-    stats = packed.get("compaction_stats")
-    return SummaryMessage(**fields, summary=text, compaction_stats=stats)
+    return summary_of(row) or Unknown(raw=row.model_dump(mode="json", exclude_unset=True))
 
 
 def _names(rows: Sequence[Row]) -> dict[str, str]:

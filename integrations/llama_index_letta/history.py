@@ -25,7 +25,7 @@ from llama_index.core.base.llms.types import ToolCallBlock as CallBlock
 from pydantic import TypeAdapter
 
 from letta_adapters.client.endpoints import Endpoint
-from letta_adapters.listing import LEAST_PAGE, Page, id_of, pages_of
+from letta_adapters.client.listing import LEAST_PAGE, Page, id_of, pages_of
 from letta_adapters.matching import Row, is_the_servers
 from letta_adapters.wire import (
     ApprovalRequestMessage,

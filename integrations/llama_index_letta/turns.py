@@ -15,7 +15,7 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.tools import BaseTool, ToolMetadata
 
-from letta_adapters.asking import aask, ask
+from letta_adapters.client.asking import aask, ask
 from letta_adapters.loop import (
     SETTLE_TIMEOUT,
     AsyncToolLoop,

@@ -13,7 +13,7 @@ from letta_adapters.cli.following import Verdict, verdict_on
 from letta_adapters.cli.options import AgentArgument, AsJson, BaseUrl
 from letta_adapters.cli.reporting import Output, connected
 from letta_adapters.client import LettaClient
-from letta_adapters.client.endpoints import list_runs_in_flight
+from letta_adapters.client.run_endpoints import list_runs_in_flight
 from letta_adapters.creation import SUMMARY_BEGINS, is_made_for_a_transcript
 from letta_adapters.wire import Conversation
 

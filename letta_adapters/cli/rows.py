@@ -8,11 +8,11 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from letta_adapters.asking import ask
 from letta_adapters.cli.reporting import Output
 from letta_adapters.client import LettaClient
+from letta_adapters.client.asking import ask
 from letta_adapters.client.endpoints import check_conversation_id
-from letta_adapters.listing import Page, id_of, pages_of
+from letta_adapters.client.listing import Page, id_of, pages_of
 from letta_adapters.matching import Row
 from letta_adapters.wire import Unknown
 

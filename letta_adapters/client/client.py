@@ -8,17 +8,9 @@ import httpx
 from pydantic import SecretStr
 from typing_extensions import Self
 
-from letta_adapters.client.endpoints import Endpoint
-from letta_adapters.client.resources import (
-    Agents,
-    AsyncAgents,
-    AsyncConversations,
-    AsyncModels,
-    AsyncRuns,
-    Conversations,
-    Models,
-    Runs,
-)
+from letta_adapters.client.async_resources import AsyncAgents, AsyncConversations, AsyncModels, AsyncRuns
+from letta_adapters.client.calls import Endpoint
+from letta_adapters.client.resources import Agents, Conversations, Models, Runs
 from letta_adapters.client.senders import AsyncSender, BlockingSender
 from letta_adapters.client.settings import Settings
 from letta_adapters.client.transport import AsyncHTTPTransport, HTTPTransport

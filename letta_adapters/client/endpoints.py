@@ -6,24 +6,32 @@ and its logic exist in one place.
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from letta_adapters.exchange import Query, Request
+from letta_adapters.client.calls import (
+    Endpoint,
+    check_agent_id,
+    check_conversation_id,
+    delete,
+    flag,
+    get,
+    patch,
+    post,
+)
+from letta_adapters.exchange import Query
 from letta_adapters.reading import messages_path
-from letta_adapters.under_way import runs_in_flight
 from letta_adapters.wire import (
     Agent,
     Conversation,
+    InputModel,
     KnownMessage,
     MessageType,
     Model,
-    Run,
+    ModelSettings,
     Unknown,
     parse_messages,
 )
@@ -41,83 +49,18 @@ __all__ = [
     "list_conversations",
     "list_messages",
     "list_models",
-    "list_run_messages",
-    "list_runs_in_flight",
+    "recompile_conversation",
     "retrieve_agent",
     "retrieve_conversation",
-    "retrieve_run",
     "update_conversation",
 ]
 
-T = TypeVar("T")
 Order = Literal["asc", "desc"]
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _CONVERSATIONS: TypeAdapter[list[Conversation]] = TypeAdapter(list[Conversation])
-_RUNS: TypeAdapter[list[Run]] = TypeAdapter(list[Run])
 _MODELS: TypeAdapter[list[Model]] = TypeAdapter(list[Model])
+_TEXT = TypeAdapter(str)
 _CANCELLED: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Endpoint(Generic[T]):
-    """A request and the reader of its answer.
-
-    Args:
-        request: What to send.
-        read: Makes the result out of the body; raises `ValueError` when it cannot.
-        repeatable: Whether sending twice does no more than sending once, so that a lost answer may be asked for again.
-    """
-
-    request: Request
-    read: Callable[[bytes], T]
-    repeatable: bool
-
-
-def _get(path: str, read: Callable[[bytes], T], query: Query | None = None) -> Endpoint[T]:
-    return Endpoint(request=Request(method="GET", path=path, query=query or {}), read=read, repeatable=True)
-
-
-def _post(
-    path: str,
-    read: Callable[[bytes], T],
-    *,
-    query: Query | None = None,
-    body: Mapping[str, Any] | None = None,
-) -> Endpoint[T]:
-    given = {name: value for name, value in (body or {}).items() if value is not None}
-    return Endpoint(
-        request=Request(method="POST", path=path, query=query or {}, body=json.dumps(given).encode()),
-        read=read,
-        repeatable=False,
-    )
-
-
-def _delete(path: str) -> Endpoint[None]:
-    return Endpoint(request=Request(method="DELETE", path=path), read=lambda _: None, repeatable=True)
-
-
-def _checked(name: str, value: str, prefix: str) -> str:
-    if not _ID.fullmatch(value) or not value.startswith(prefix):
-        raise ValueError(f"`{name}` must look like `{prefix}…`, not {value!r}.")
-    return value
-
-
-def check_agent_id(agent_id: str) -> str:
-    """Give the id back, or raise `ValueError` when it cannot be an agent's."""
-    return _checked("agent_id", agent_id, "agent-")
-
-
-def check_conversation_id(conversation_id: str, agent_id: str | None = None) -> str:
-    """Give the id back, or raise `ValueError` when it cannot be a conversation's.
-
-    `default` is every agent's default conversation, so it goes with an agent id only.
-    """
-    if conversation_id != "default":
-        return _checked("conversation_id", conversation_id, "conv-")
-    if agent_id is None:
-        raise ValueError("`conversation_id='default'` needs an `agent_id`: every agent has a default conversation.")
-    return conversation_id
 
 
 def create_agent(
@@ -153,7 +96,7 @@ def create_agent(
         "include_base_tools": include_base_tools,
         **fields,
     }
-    return _post("/v1/agents/", Agent.model_validate_json, body=body)
+    return post("/v1/agents/", Agent.model_validate_json, body=body)
 
 
 def retrieve_agent(agent_id: str) -> Endpoint[Agent]:
@@ -162,7 +105,7 @@ def retrieve_agent(agent_id: str) -> Endpoint[Agent]:
     Raises:
         NotFound: There is none of this id.
     """
-    return _get(f"/v1/agents/{check_agent_id(agent_id)}", Agent.model_validate_json)
+    return get(f"/v1/agents/{check_agent_id(agent_id)}", Agent.model_validate_json)
 
 
 def delete_agent(agent_id: str) -> Endpoint[None]:
@@ -171,12 +114,12 @@ def delete_agent(agent_id: str) -> Endpoint[None]:
     Raises:
         NotFound: There is none of this id.
     """
-    return _delete(f"/v1/agents/{check_agent_id(agent_id)}")
+    return delete(f"/v1/agents/{check_agent_id(agent_id)}")
 
 
 def list_models() -> Endpoint[list[Model]]:
     """List the models that agents of this server can use."""
-    return _get("/v1/models/", _MODELS.validate_json)
+    return get("/v1/models/", _MODELS.validate_json)
 
 
 def create_conversation(
@@ -184,8 +127,11 @@ def create_conversation(
     agent_id: str,
     summary: str | None = None,
     model: str | None = None,
-    model_settings: Mapping[str, Any] | None = None,
+    model_settings: ModelSettings | Mapping[str, Any] | None = None,
     isolated_block_labels: Sequence[str] | None = None,
+    description: str | None = None,
+    hidden: bool | None = None,
+    context_window_limit: int | None = None,
 ) -> Endpoint[Conversation]:
     """Start a conversation with an agent.
 
@@ -195,19 +141,25 @@ def create_conversation(
         model: The handle of another model than the agent's.
         model_settings: Settings of that model.
         isolated_block_labels: Memory blocks that this conversation has for itself (self-hosted servers).
+        description: A longer text (Letta Cloud).
+        hidden: Whether lists leave it out (Letta Cloud).
+        context_window_limit: Tokens that its context may take (Letta Cloud).
 
     Raises:
         NotFound: There is no such agent.
     """
-    return _post(
+    return post(
         "/v1/conversations/",
         Conversation.model_validate_json,
         query={"agent_id": check_agent_id(agent_id)},
         body={
             "summary": summary,
             "model": model,
-            "model_settings": dict(model_settings) if model_settings is not None else None,
+            "model_settings": _settings(model_settings),
             "isolated_block_labels": list(isolated_block_labels) if isolated_block_labels is not None else None,
+            "description": description,
+            "hidden": hidden,
+            "context_window_limit": context_window_limit,
         },
     )
 
@@ -218,7 +170,7 @@ def retrieve_conversation(conversation_id: str) -> Endpoint[Conversation]:
     Raises:
         NotFound: There is none of this id.
     """
-    return _get(f"/v1/conversations/{check_conversation_id(conversation_id)}", Conversation.model_validate_json)
+    return get(f"/v1/conversations/{check_conversation_id(conversation_id)}", Conversation.model_validate_json)
 
 
 def list_conversations(
@@ -228,6 +180,8 @@ def list_conversations(
     limit: int | None = None,
     after: str | None = None,
     order: Order | None = None,
+    order_by: Literal["created_at", "last_run_completion", "last_message_at"] | None = None,
+    archive_status: Literal["unarchived", "archived", "all"] | None = None,
 ) -> Endpoint[list[Conversation]]:
     """List conversations, newest first unless `order` says otherwise.
 
@@ -237,6 +191,8 @@ def list_conversations(
         limit: How many at most; the server's default is 50.
         after: The id of the conversation to go on after.
         order: `asc` for oldest first.
+        order_by: The time that counts; without it, that of their creation.
+        archive_status: Those that are put away as well, or only those (Letta Cloud).
     """
     query = {
         "agent_id": check_agent_id(agent_id) if agent_id else None,
@@ -244,8 +200,10 @@ def list_conversations(
         "limit": limit,
         "after": after,
         "order": order,
+        "order_by": order_by,
+        "archive_status": archive_status,
     }
-    return _get("/v1/conversations/", _CONVERSATIONS.validate_json, query)
+    return get("/v1/conversations/", _CONVERSATIONS.validate_json, query)
 
 
 def delete_conversation(conversation_id: str) -> Endpoint[None]:
@@ -254,27 +212,56 @@ def delete_conversation(conversation_id: str) -> Endpoint[None]:
     Raises:
         NotFound: There is none of this id.
     """
-    return _delete(f"/v1/conversations/{check_conversation_id(conversation_id)}")
+    return delete(f"/v1/conversations/{check_conversation_id(conversation_id)}")
 
 
-def update_conversation(conversation_id: str, *, summary: str | None = None) -> Endpoint[Conversation]:
-    """Change a conversation.
+def update_conversation(
+    conversation_id: str,
+    *,
+    summary: str | None = None,
+    model: str | None = None,
+    model_settings: ModelSettings | Mapping[str, Any] | None = None,
+    last_message_at: datetime | None = None,
+    description: str | None = None,
+    archived: bool | None = None,
+    context_window_limit: int | None = None,
+) -> Endpoint[Conversation]:
+    """Change a conversation; what is `None` stays as it is.
 
     Args:
         conversation_id: The conversation.
         summary: A text that describes it, and that `list` can search for.
+        model: The handle of another model than the agent's.
+        model_settings: Settings of that model.
+        last_message_at: When somebody said something in it.
+        description: A longer text (Letta Cloud).
+        archived: Whether it is put away (Letta Cloud).
+        context_window_limit: Tokens that its context may take (Letta Cloud).
 
     Raises:
         NotFound: There is none of this id.
     """
+    body = {
+        "summary": summary,
+        "model": model,
+        "model_settings": _settings(model_settings),
+        "last_message_at": last_message_at.isoformat() if last_message_at is not None else None,
+        "description": description,
+        "archived": archived,
+        "context_window_limit": context_window_limit,
+    }
     path = f"/v1/conversations/{check_conversation_id(conversation_id)}"
-    body = json.dumps({"summary": summary} if summary is not None else {}).encode()
-    request = Request(method="PATCH", path=path, query={}, body=body)
-    return Endpoint(request=request, read=Conversation.model_validate_json, repeatable=True)
+    return patch(path, Conversation.model_validate_json, body=body)
+
+
+def _settings(settings: ModelSettings | Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if isinstance(settings, InputModel):
+        return settings.model_dump(mode="json", exclude_none=True)
+    return dict(settings) if settings is not None else None
 
 
 def fork_conversation(
-    conversation_id: str, *, agent_id: str | None = None, message_id: str | None = None
+    conversation_id: str, *, agent_id: str | None = None, message_id: str | None = None, hidden: bool | None = None
 ) -> Endpoint[Conversation]:
     """Start a conversation that begins with the messages of another one.
 
@@ -284,12 +271,14 @@ def fork_conversation(
         agent_id: The agent, for `default`.
         message_id: The last message to take. A self-hosted server takes all, and its answer does not say so
             (measured on 0.16.8): compare the last of `in_context_message_ids`, which `retrieve` gives.
+        hidden: Whether lists leave it out (Letta Cloud).
 
     Raises:
         NotFound: There is none of this id.
     """
     path = f"/v1/conversations/{check_conversation_id(conversation_id, agent_id)}/fork"
-    return _post(path, Conversation.model_validate_json, query={"agent_id": agent_id, "message_id": message_id})
+    query: Query = {"agent_id": agent_id, "message_id": message_id, "hidden": flag(hidden)}
+    return post(path, Conversation.model_validate_json, query=query)
 
 
 def cancel_conversation(conversation_id: str, *, agent_id: str | None = None) -> Endpoint[dict[str, str]]:
@@ -302,7 +291,25 @@ def cancel_conversation(conversation_id: str, *, agent_id: str | None = None) ->
         NotFound: There is none of this id.
     """
     path = f"/v1/conversations/{check_conversation_id(conversation_id, agent_id)}/cancel"
-    return _post(path, _CANCELLED.validate_json, query={"agent_id": agent_id})
+    return post(path, _CANCELLED.validate_json, query={"agent_id": agent_id})
+
+
+def recompile_conversation(
+    conversation_id: str, *, agent_id: str | None = None, dry_run: bool | None = None
+) -> Endpoint[str]:
+    """Compile the system prompt of a conversation anew, with what its agent's memory holds now; gives the prompt.
+
+    Args:
+        conversation_id: The conversation, or `default` with `agent_id`.
+        agent_id: The agent, for `default`.
+        dry_run: Whether to change nothing and only give the prompt.
+
+    Raises:
+        NotFound: There is none of this id.
+    """
+    path = f"/v1/conversations/{check_conversation_id(conversation_id, agent_id)}/recompile"
+    body = {"agent_id": agent_id if conversation_id == "default" else None}
+    return post(path, _TEXT.validate_json, query={"dry_run": flag(dry_run)}, body=body)
 
 
 def cancel_runs(agent_id: str, *, run_ids: Sequence[str] | None = None) -> Endpoint[dict[str, str]]:
@@ -317,7 +324,7 @@ def cancel_runs(agent_id: str, *, run_ids: Sequence[str] | None = None) -> Endpo
         NotFound: There is no agent of this id.
     """
     path = f"/v1/agents/{check_agent_id(agent_id)}/messages/cancel"
-    return _post(path, _CANCELLED.validate_json, body={"run_ids": list(run_ids) if run_ids is not None else None})
+    return post(path, _CANCELLED.validate_json, body={"run_ids": list(run_ids) if run_ids is not None else None})
 
 
 def list_messages(
@@ -328,6 +335,9 @@ def list_messages(
     before: str | None = None,
     limit: int | None = None,
     order: Order | None = None,
+    order_by: Literal["created_at"] | None = None,
+    group_id: str | None = None,
+    include_err: bool | None = None,
     include_return_message_types: Sequence[MessageType] | None = None,
 ) -> Endpoint[list[KnownMessage | Unknown]]:
     """Get one page of a conversation's messages, newest first unless `order` says otherwise.
@@ -343,6 +353,9 @@ def list_messages(
         before: A message id, the other way round.
         limit: How many stored messages at most; the server's default is 100.
         order: `asc` for oldest first.
+        order_by: The time that counts; there is only that of their creation.
+        group_id: Those of this group of agents only.
+        include_err: Whether to show messages of errors, too; for debugging.
         include_return_message_types: Rows of these types only; the limit counts the others too.
     """
     query: Query = {
@@ -351,47 +364,9 @@ def list_messages(
         "before": before,
         "limit": limit,
         "order": order,
+        "order_by": order_by,
+        "group_id": group_id,
+        "include_err": flag(include_err),
         "include_return_message_types": include_return_message_types,
     }
-    return _get(messages_path(check_conversation_id(conversation_id, agent_id)), parse_messages, query)
-
-
-def retrieve_run(run_id: str) -> Endpoint[Run]:
-    """Get a run. Its status alone proves nothing: a failed run can be recorded as completed.
-
-    Raises:
-        NotFound: There is none of this id.
-    """
-    return _get(f"/v1/runs/{_checked('run_id', run_id, 'run-')}", Run.model_validate_json)
-
-
-def list_runs_in_flight(conversation_id: str, *, agent_id: str | None = None) -> Endpoint[list[Run]]:
-    """List the runs of a conversation that have not ended, newest first, at most 100.
-
-    A run is listed 0.2 to 2.2 seconds after its request (measured on 0.16.8); a server that died leaves its runs in
-    flight for ever. The runs of `default` have no conversation, so all of the agent's are listed for it.
-
-    Args:
-        conversation_id: The conversation, or `default` with `agent_id`.
-        agent_id: The agent, for `default`.
-    """
-    query = runs_in_flight(check_conversation_id(conversation_id, agent_id), agent_id)
-    return _get("/v1/runs/", _RUNS.validate_json, query)
-
-
-def list_newest_runs(conversation_id: str, *, limit: int) -> Endpoint[list[Run]]:
-    """List the runs of a conversation, newest first; those of `default` have none."""
-    query: Query = {"conversation_id": check_conversation_id(conversation_id, None), "limit": limit, "order": "desc"}
-    return _get("/v1/runs/", _RUNS.validate_json, query)
-
-
-def list_run_messages(
-    run_id: str, *, limit: int | None = None, order: Order | None = None
-) -> Endpoint[list[KnownMessage | Unknown]]:
-    """Get the messages that a run stored, the input included; oldest first unless `order` says otherwise.
-
-    Raises:
-        NotFound: There is no run of this id.
-    """
-    path = f"/v1/runs/{_checked('run_id', run_id, 'run-')}/messages"
-    return _get(path, parse_messages, {"limit": limit, "order": order})
+    return get(messages_path(check_conversation_id(conversation_id, agent_id)), parse_messages, query)

@@ -1,186 +1,128 @@
-"""The resources of a client, `agents`, `conversations` with `messages`, `models` and `runs`: blocking and async.
+"""The resources of a client, `agents`, `conversations`, `models` and `runs`: for threads.
 
-Every method is made out of a function of `endpoints.py` or `turns.py`, which has its signature and its docstring.
+Nearly every method is made out of a function that has its signature and its docstring.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from collections.abc import Iterator
+from typing import Any, Literal, overload
 
-from letta_adapters.client import endpoints, turns
-from letta_adapters.client.endpoints import Endpoint
-from letta_adapters.client.senders import AsyncSender, BlockingSender
-from letta_adapters.client.turns import PreparedTurn
-from letta_adapters.drivers import AsyncTurnStream, TurnStream
+from typing_extensions import Unpack
+
+from letta_adapters.client import endpoints, jobs, listing, message_endpoints, run_endpoints, turns
+from letta_adapters.client.asking import ask
+from letta_adapters.client.controls import StreamedRequest, WholeRequest
+from letta_adapters.client.methods import (
+    SETTLED,
+    Resource,
+    SettledCall,
+    call,
+    documented,
+    each,
+    rows,
+    settled,
+    turn,
+)
+from letta_adapters.client.senders import BlockingSender
+from letta_adapters.client.turns import Attaching
+from letta_adapters.drivers import TurnStream
+from letta_adapters.locks import Patience
 from letta_adapters.waiting import newest_first, waiting_calls
-from letta_adapters.wire import ToolCall, ToolCallDelta
+from letta_adapters.wire import LettaResponse, Run
 
-__all__ = [
-    "AgentMessages",
-    "Agents",
-    "AsyncAgentMessages",
-    "AsyncAgents",
-    "AsyncConversations",
-    "AsyncMessages",
-    "AsyncModels",
-    "AsyncRuns",
-    "Conversations",
-    "Messages",
-    "Models",
-    "Runs",
-    "SettledCall",
-]
-
-P = ParamSpec("P")
-T = TypeVar("T")
-M = TypeVar("M", bound=Callable[..., Any])
+__all__ = ["AgentMessages", "Agents", "Conversations", "Messages", "Models", "Runs"]
 
 
-SETTLED = "The application does not answer this call."
-
-
-@dataclass(frozen=True, kw_only=True)
-class SettledCall:
-    """A call that was denied; `arguments` is JSON text."""
-
-    tool_call_id: str
-    name: str
-    arguments: str
-
-
-class _Named:
-    """Gives the methods of a resource the names they have there."""
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        for name, method in vars(cls).items():
-            if inspect.isfunction(method) and not name.startswith("_"):
-                method.__name__ = name
-                method.__qualname__ = f"{cls.__qualname__}.{name}"
-
-
-class _Resource(_Named):
-    def __init__(self, sender: BlockingSender) -> None:
-        self._sender = sender
-
-
-class _AsyncResource(_Named):
-    def __init__(self, sender: AsyncSender) -> None:
-        self._sender = sender
-
-
-def _documented(method: M, build: Callable[..., Any]) -> M:
-    """Give a method the docstring and the parameters of the function that it is made of."""
-    named = cast("Any", method)
-    named.__doc__ = build.__doc__
-    signature = inspect.signature(build)
-    self_parameter = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-    named.__signature__ = signature.replace(
-        parameters=[self_parameter, *signature.parameters.values()], return_annotation=inspect.Signature.empty
-    )
-    return method
-
-
-def _call(build: Callable[P, Endpoint[T]]) -> Callable[Concatenate[_Resource, P], T]:
-    def method(self: _Resource, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._sender.send(build(*args, **kwargs))  # pyright: ignore[reportPrivateUsage]
-
-    return _documented(method, build)
-
-
-def _async_call(build: Callable[P, Endpoint[T]]) -> Callable[Concatenate[_AsyncResource, P], Awaitable[T]]:
-    async def method(self: _AsyncResource, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._sender.send(build(*args, **kwargs))  # pyright: ignore[reportPrivateUsage]
-
-    return _documented(method, build)
-
-
-def _turn(build: Callable[P, PreparedTurn]) -> Callable[Concatenate[_Resource, P], TurnStream]:
-    def method(self: _Resource, *args: P.args, **kwargs: P.kwargs) -> TurnStream:
-        return self._sender.open_turn(build(*args, **kwargs))  # pyright: ignore[reportPrivateUsage]
-
-    return _documented(method, build)
-
-
-def _async_turn(build: Callable[P, PreparedTurn]) -> Callable[Concatenate[_AsyncResource, P], AsyncTurnStream]:
-    def method(self: _AsyncResource, *args: P.args, **kwargs: P.kwargs) -> AsyncTurnStream:
-        return self._sender.open_turn(build(*args, **kwargs))  # pyright: ignore[reportPrivateUsage]
-
-    return _documented(method, build)
-
-
-def _settled(calls: Sequence[ToolCall | ToolCallDelta]) -> tuple[SettledCall, ...]:
-    return tuple(
-        SettledCall(tool_call_id=call.tool_call_id or "", name=call.name or "", arguments=call.arguments or "")
-        for call in calls
-    )
-
-
-class AgentMessages(_Resource):
+class AgentMessages(Resource):
     """The messages of an agent."""
 
-    cancel = _call(endpoints.cancel_runs)
+    list = call(message_endpoints.list_agent_messages)
+    iterate = rows(listing.pages_of_agent)
+    stream = turn(turns.stream_agent_message)
+    create_async = call(message_endpoints.create_async_message)
+    cancel = call(endpoints.cancel_runs)
+    compact = call(message_endpoints.compact_agent)
+    reset = call(message_endpoints.reset_agent)
+    preview_raw_payload = call(message_endpoints.preview_agent_message)
+
+    @overload
+    def create(
+        self, agent_id: str, *, streaming: Literal[False] = False, **request: Unpack[WholeRequest]
+    ) -> LettaResponse: ...
+
+    @overload
+    def create(self, agent_id: str, *, streaming: Literal[True], **request: Unpack[StreamedRequest]) -> TurnStream: ...
+
+    @documented(message_endpoints.answer_agent_message, streaming=False)
+    def create(self, agent_id: str, *, streaming: bool = False, **request: Any) -> LettaResponse | TurnStream:
+        """Send a turn to an agent's default conversation."""
+        if streaming:
+            return self.sender.open_turn(turns.stream_agent_message(agent_id, **request))
+        return self.sender.send(message_endpoints.answer_agent_message(agent_id, **request))
 
 
-class Agents(_Resource):
+class Agents(Resource):
     """Agents."""
 
-    create = _call(endpoints.create_agent)
-    retrieve = _call(endpoints.retrieve_agent)
-    delete = _call(endpoints.delete_agent)
+    create = call(endpoints.create_agent)
+    retrieve = call(endpoints.retrieve_agent)
+    delete = call(endpoints.delete_agent)
 
     def __init__(self, sender: BlockingSender) -> None:
         super().__init__(sender)
         self.messages = AgentMessages(sender)
 
 
-class AsyncAgentMessages(_AsyncResource):
-    """The messages of an agent."""
-
-    cancel = _async_call(endpoints.cancel_runs)
-
-
-class AsyncAgents(_AsyncResource):
-    """Agents."""
-
-    create = _async_call(endpoints.create_agent)
-    retrieve = _async_call(endpoints.retrieve_agent)
-    delete = _async_call(endpoints.delete_agent)
-
-    def __init__(self, sender: AsyncSender) -> None:
-        super().__init__(sender)
-        self.messages = AsyncAgentMessages(sender)
-
-
-class Messages(_Resource):
+class Messages(Resource):
     """The messages of a conversation."""
 
-    list = _call(endpoints.list_messages)
-    create = _turn(turns.create_message)
-    stream = _turn(turns.attach_to_run)
+    list = call(endpoints.list_messages)
+    iterate = rows(listing.pages_of)
+    stream = turn(turns.attach_to_run)
+    compact = call(message_endpoints.compact_conversation)
+    preview_raw_payload = call(message_endpoints.preview_message)
+
+    @overload
+    def create(
+        self,
+        conversation_id: str,
+        *,
+        streaming: Literal[True] = True,
+        agent_id: str | None = None,
+        **request: Unpack[StreamedRequest],
+    ) -> TurnStream: ...
+
+    @overload
+    def create(
+        self,
+        conversation_id: str,
+        *,
+        streaming: Literal[False],
+        agent_id: str | None = None,
+        **request: Unpack[WholeRequest],
+    ) -> LettaResponse: ...
+
+    @documented(turns.create_message, streaming=True)
+    def create(self, conversation_id: str, *, streaming: bool = True, **request: Any) -> TurnStream | LettaResponse:
+        """Send a turn to a conversation."""
+        if streaming:
+            return self.sender.open_turn(turns.create_message(conversation_id, **request))
+        return self.sender.send(message_endpoints.answer_message(conversation_id, **request))
 
 
-class AsyncMessages(_AsyncResource):
-    """The messages of a conversation."""
-
-    list = _async_call(endpoints.list_messages)
-    create = _async_turn(turns.create_message)
-    stream = _async_turn(turns.attach_to_run)
-
-
-class Conversations(_Resource):
+class Conversations(Resource):
     """Conversations."""
 
-    create = _call(endpoints.create_conversation)
-    retrieve = _call(endpoints.retrieve_conversation)
-    list = _call(endpoints.list_conversations)
-    delete = _call(endpoints.delete_conversation)
-    update = _call(endpoints.update_conversation)
-    fork = _call(endpoints.fork_conversation)
-    cancel = _call(endpoints.cancel_conversation)
+    create = call(endpoints.create_conversation)
+    retrieve = call(endpoints.retrieve_conversation)
+    list = call(endpoints.list_conversations)
+    iterate = each(listing.all_conversations)
+    delete = call(endpoints.delete_conversation)
+    update = call(endpoints.update_conversation)
+    fork = call(endpoints.fork_conversation)
+    cancel = call(endpoints.cancel_conversation)
+    recompile = call(endpoints.recompile_conversation)
 
     def __init__(self, sender: BlockingSender) -> None:
         super().__init__(sender)
@@ -211,89 +153,82 @@ class Conversations(_Resource):
                 print("denied", call.name, call.arguments)
             ```
         """
-        listed = self._sender.send(endpoints.list_messages(conversation_id, agent_id=agent_id, order="desc"))
+        listed = self.sender.send(endpoints.list_messages(conversation_id, agent_id=agent_id, order="desc"))
         if not listed and conversation_id != "default":  # a conversation that is gone lists as empty (measured)
-            self._sender.send(endpoints.retrieve_conversation(conversation_id))
+            self.sender.send(endpoints.retrieve_conversation(conversation_id))
         rows = newest_first(listed)
         calls = waiting_calls(rows)
         if calls:
             turn = turns.settle(conversation_id, rows[0].id, calls, agent_id=agent_id, reason=reason)
-            self._sender.open_turn(turn).result()
-        return _settled(calls)
+            self.sender.open_turn(turn).result()
+        return settled(calls)
 
 
-class AsyncConversations(_AsyncResource):
-    """Conversations."""
+class Runs(Resource):
+    """Runs: what the server made of a turn."""
 
-    create = _async_call(endpoints.create_conversation)
-    retrieve = _async_call(endpoints.retrieve_conversation)
-    list = _async_call(endpoints.list_conversations)
-    delete = _async_call(endpoints.delete_conversation)
-    update = _async_call(endpoints.update_conversation)
-    fork = _async_call(endpoints.fork_conversation)
-    cancel = _async_call(endpoints.cancel_conversation)
+    retrieve = call(run_endpoints.retrieve_run)
+    messages = call(run_endpoints.list_run_messages)
+    iterate_messages = rows(listing.pages_of_run)
+    usage = call(run_endpoints.retrieve_run_usage)
 
-    def __init__(self, sender: AsyncSender) -> None:
-        super().__init__(sender)
-        self.messages = AsyncMessages(sender)
-
-    async def settle(
-        self, conversation_id: str, *, agent_id: str | None = None, reason: str = SETTLED
-    ) -> tuple[SettledCall, ...]:
-        """Deny every call that a conversation waits for, so that it takes messages again.
-
-        The agent is told; its model is not called (`max_steps` 1: measured on 0.16.8).
+    def stream(self, run_id: str, **how: Unpack[Attaching]) -> TurnStream:
+        """Stream a run again; only runs that were started in the background can be streamed.
 
         Args:
-            conversation_id: The conversation, or `default` with `agent_id`.
-            agent_id: The agent, for `default`.
-            reason: What the agent is told.
-
-        Returns:
-            The calls that were denied; none where none was waiting.
+            run_id: The run.
+            how: `starting_after`, the number of the last event that is not wanted; `include_pings`; `poll_interval`,
+                seconds that the server waits before it looks for what is new; `batch_size`, events it reads at a time.
 
         Raises:
-            NotFound: There is no such conversation.
-            LettaError: It could not be done; the tree is in `letta_adapters.errors`.
+            NotFound: There is none of this id.
+            ValueError: A number makes no sense.
+        """
+        run = self.sender.send(run_endpoints.retrieve_run(run_id))
+        return self.sender.open_turn(turns.attach_to_recorded_run(run, **how))
+
+    def progress(self, run_id: str, *, timeout: float = 600.0) -> Iterator[Run]:
+        """Give the record of a run now, and again whenever it has changed, until the run has ended.
+
+        Args:
+            run_id: The run.
+            timeout: Seconds to wait for its end. The server is asked after 0.1 seconds, then ever more seldom, at
+                last every 2.
+
+        Raises:
+            NotFound: There is none of this id.
+            RequestTimeout: It did not end in time; it goes on at the server.
+        """
+        return ask(self.sender, jobs.progress_of(run_id, Patience(timeout)))
+
+    def wait(self, run_id: str, *, timeout: float = 600.0, on_progress: jobs.OnProgress | None = None) -> Run:
+        """Wait until a run has ended, and give its record. The status alone proves nothing: look at `stop_reason`.
+
+        Args:
+            run_id: The run.
+            timeout: Seconds to wait for its end.
+            on_progress: Told of the record now, and again whenever it has changed.
+
+        Raises:
+            NotFound: There is none of this id.
+            RequestTimeout: It did not end in time; it goes on at the server.
 
         Example:
             ```python
-            for call in await client.conversations.settle(conversation.id):
-                print("denied", call.name, call.arguments)
+            run = client.agents.messages.create_async(agent.id, input="Take your time")
+            run = client.runs.wait(run.id, on_progress=lambda run: print(run.status))
             ```
         """
-        listed = await self._sender.send(endpoints.list_messages(conversation_id, agent_id=agent_id, order="desc"))
-        if not listed and conversation_id != "default":  # a conversation that is gone lists as empty (measured)
-            await self._sender.send(endpoints.retrieve_conversation(conversation_id))
-        rows = newest_first(listed)
-        calls = waiting_calls(rows)
-        if calls:
-            turn = turns.settle(conversation_id, rows[0].id, calls, agent_id=agent_id, reason=reason)
-            await self._sender.open_turn(turn).result()
-        return _settled(calls)
+        last: Run | None = None
+        for run in self.progress(run_id, timeout=timeout):
+            if on_progress is not None:
+                on_progress(run)
+            last = run
+        assert last is not None, "a run has a record before it ends"
+        return last
 
 
-class Runs(_Resource):
-    """Runs: what the server made of a turn."""
-
-    retrieve = _call(endpoints.retrieve_run)
-    messages = _call(endpoints.list_run_messages)
-
-
-class AsyncRuns(_AsyncResource):
-    """Runs: what the server made of a turn."""
-
-    retrieve = _async_call(endpoints.retrieve_run)
-    messages = _async_call(endpoints.list_run_messages)
-
-
-class Models(_Resource):
+class Models(Resource):
     """The models that agents can use."""
 
-    list = _call(endpoints.list_models)
-
-
-class AsyncModels(_AsyncResource):
-    """The models that agents can use."""
-
-    list = _async_call(endpoints.list_models)
+    list = call(endpoints.list_models)

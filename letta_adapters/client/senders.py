@@ -142,6 +142,7 @@ class _Sender:
             policy=self.policy,
             patience=patience,
             capabilities=self._capabilities,
+            route=prepared.route,
         )
 
     def hold(self, conversation_id: str, agent_id: str | None = None) -> Hold:

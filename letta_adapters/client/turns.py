@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, TypedDict
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
-from letta_adapters.client.endpoints import check_conversation_id
+from typing_extensions import Unpack
+
+from letta_adapters.client.controls import WholeRequest, check_there_is_something, checked
+from letta_adapters.client.endpoints import check_agent_id, check_conversation_id
 from letta_adapters.locks import Patience
 from letta_adapters.steps import OnAbandon
+from letta_adapters.turn_requests import Route
 from letta_adapters.waiting import denials
-from letta_adapters.wire import (
-    ClientSkill,
-    ClientTool,
-    InputMessage,
-    InputPart,
-    MessageCreate,
-    MessageType,
-    ToolCall,
-    ToolCallDelta,
-    TurnRequest,
-)
+from letta_adapters.wire import MessageCreate, Run, ToolCall, ToolCallDelta, TurnRequest
 
-__all__ = ["PreparedTurn", "attach_to_run", "create_message", "settle"]
+__all__ = [
+    "Attaching",
+    "PreparedTurn",
+    "attach_to_recorded_run",
+    "attach_to_run",
+    "create_message",
+    "settle",
+    "stream_agent_message",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,7 @@ class PreparedTurn:
         run_id: The run to attach to.
         starting_after: Number of the last event of the run that is not wanted.
         patience: How long to wait for other turns of the conversation; `None` for as long as the client does.
+        route: Where it goes, if not to the endpoints of the conversation.
         on_abandon: What becomes of the turn when its caller leaves.
     """
 
@@ -51,23 +55,19 @@ class PreparedTurn:
     run_id: str | None = None
     starting_after: int = 0
     patience: Patience | None = None
+    route: Route | None = None
     on_abandon: OnAbandon = "finish"
 
 
 def create_message(
     conversation_id: str,
     *,
-    messages: Sequence[InputMessage] | None = None,
-    input: str | Sequence[InputPart] | None = None,
     agent_id: str | None = None,
-    client_tools: Sequence[ClientTool] | None = None,
-    client_skills: Sequence[ClientSkill] | None = None,
-    max_steps: int | None = None,
-    override_model: str | None = None,
-    override_system: str | None = None,
-    include_return_message_types: Sequence[MessageType] | None = None,
     background: bool = True,
+    stream_tokens: bool = True,
+    include_pings: bool = True,
     on_abandon: OnAbandon = "finish",
+    **request: Unpack[WholeRequest],
 ) -> PreparedTurn:
     """Send a turn, exactly once, and stream what comes back.
 
@@ -75,21 +75,18 @@ def create_message(
 
     Args:
         conversation_id: The conversation, or `default` with `agent_id`.
-        messages: What to send; an approval comes first and alone of its kind.
-        input: Short for one user message.
         agent_id: The agent, for `default`.
-        client_tools: Tools that the caller runs; needed again with their results.
-        client_skills: Skills of the caller's environment.
-        max_steps: Steps of the agent at most; the server's default is 50.
-        override_model: The handle of another model, for this turn.
-        override_system: Another system prompt, for this turn; it hides the memory blocks.
-        include_return_message_types: Messages of these types only.
         background: Stream in the background where the server can; without it a lost connection cannot be resumed.
+        stream_tokens: Token by token; else message by message.
+        include_pings: Let the server show that it lives; without it, a long silence counts as a lost connection.
         on_abandon: What becomes of the turn when the stream is left before its end: it goes on at the server
             (`finish`), or is cancelled there (`cancel`).
+        request: `messages`, of which an approval comes first and alone of its kind, or `input` as short for one user
+            message; and any of `letta_adapters.client.controls.Controls`.
 
     Raises:
-        ValueError: Neither or both of `messages` and `input` are given, or nothing is in them.
+        ValueError: Neither or both of `messages` and `input` are given, nothing is in them, or a control is not what
+            the API takes; the message names it.
         LettaError: While the stream is read; the tree is in `letta_adapters.errors`.
 
     Example:
@@ -98,37 +95,69 @@ def create_message(
             print(stream.result().text)
         ```
     """
-    if (messages is None) == (input is None):
-        raise ValueError("Pass either `messages` or `input`.")
-    if not (messages or input):
-        raise ValueError("There is nothing to send: `messages` or `input` is empty.")
     if on_abandon not in ("finish", "cancel"):
         raise ValueError(f"`on_abandon` must be 'finish' or 'cancel', not {on_abandon!r}.")
-    if messages is None:
-        content = input if isinstance(input, str) else list(input or ())
-        messages = [MessageCreate(role="user", content=content)]
+    check_there_is_something(request)
+    fields: dict[str, Any] = {
+        **request,
+        "agent_id": agent_id if conversation_id == "default" else None,
+        "background": background,
+        "stream_tokens": stream_tokens,
+        "include_pings": include_pings,
+    }
+    made = checked(TurnRequest, fields)
+    messages = made.messages or [MessageCreate(role="user", content=made.input or "")]
     # An otid that came with the message may have been used before; an answer to a call may be the second one.
     may_be_stored = any(m.otid or not isinstance(m, MessageCreate) for m in messages)
-    request = TurnRequest(
-        messages=[m if m.otid else m.model_copy(update={"otid": str(uuid4())}) for m in messages],
-        agent_id=agent_id if conversation_id == "default" else None,
-        client_tools=list(client_tools) if client_tools else None,
-        client_skills=list(client_skills) if client_skills else None,
-        max_steps=max_steps,
-        override_model=override_model,
-        override_system=override_system,
-        include_return_message_types=(
-            list(include_return_message_types) if include_return_message_types is not None else None
-        ),
-        background=background,
-    )
+    named = [m if m.otid else m.model_copy(update={"otid": str(uuid4())}) for m in messages]
     return PreparedTurn(
         conversation_id=check_conversation_id(conversation_id, agent_id),
         agent_id=agent_id,
-        request=request,
+        request=made.model_copy(update={"input": None, "messages": named}),
         may_be_stored=may_be_stored,
         on_abandon=on_abandon,
     )
+
+
+def stream_agent_message(
+    agent_id: str,
+    *,
+    background: bool = False,
+    stream_tokens: bool = True,
+    include_pings: bool = True,
+    on_abandon: OnAbandon = "finish",
+    **request: Unpack[WholeRequest],
+) -> PreparedTurn:
+    """Send a turn to the default conversation of an agent through the agent's own endpoint, and stream what comes back.
+
+    A self-hosted server neither locks nor dedupes here (measured on 0.16.8), so that a turn whose connection is lost
+    is read back and never sent again. `conversations.messages.create("default", agent_id=…)` does more.
+
+    Args:
+        agent_id: The agent.
+        background: Stream in the background, so that others can attach to the run.
+        stream_tokens: Token by token; else message by message.
+        include_pings: Let the server show that it lives; without it, a long silence counts as a lost connection.
+        on_abandon: What becomes of the turn when the stream is left before its end: it goes on at the server
+            (`finish`), or is cancelled there (`cancel`).
+        request: `messages` or `input`, and any of `letta_adapters.client.controls.Controls`.
+
+    Raises:
+        ValueError: As `conversations.messages.create`.
+        LettaError: While the stream is read; the tree is in `letta_adapters.errors`.
+    """
+    turn = create_message(
+        "default",
+        agent_id=check_agent_id(agent_id),
+        background=background,
+        stream_tokens=stream_tokens,
+        include_pings=include_pings,
+        on_abandon=on_abandon,
+        **request,
+    )
+    assert turn.request is not None, "a turn that is sent has a request"
+    body = turn.request.model_copy(update={"agent_id": None})
+    return replace(turn, request=body, route=Route(send=f"/v1/agents/{agent_id}/messages/stream"))
 
 
 def settle(
@@ -149,22 +178,67 @@ def settle(
 
 
 def attach_to_run(
-    conversation_id: str, *, run_id: str | None = None, starting_after: int = 0, agent_id: str | None = None
+    conversation_id: str,
+    *,
+    run_id: str | None = None,
+    otid: str | None = None,
+    starting_after: int = 0,
+    agent_id: str | None = None,
+    include_pings: bool | None = None,
+    poll_interval: float | None = None,
+    batch_size: int | None = None,
 ) -> PreparedTurn:
     """Stream a run that is already at the server; only runs that were started in the background can be attached to.
 
     Args:
         conversation_id: The conversation, or `default` with `agent_id`.
-        run_id: The run; without it, the latest one in flight.
+        run_id: The run; without it, the one of `otid`, or the latest one in flight.
+        otid: An otid that the run was sent under.
         starting_after: Number of the last event that is not wanted.
         agent_id: The agent, for `default`.
+        include_pings: Whether the server shows that it lives.
+        poll_interval: Seconds that the server waits before it looks again for what is new.
+        batch_size: Events that it reads at a time.
 
     Raises:
+        ValueError: A number makes no sense.
         LettaError: While the stream is read; the tree is in `letta_adapters.errors`.
     """
+    _not_negative(starting_after=starting_after, poll_interval=poll_interval, batch_size=batch_size)
+    options = {
+        "otid": otid,
+        "include_pings": include_pings,
+        "poll_interval": poll_interval,
+        "batch_size": batch_size,
+    }
     return PreparedTurn(
         conversation_id=check_conversation_id(conversation_id, agent_id),
         agent_id=agent_id,
         run_id=run_id,
         starting_after=starting_after,
+        route=Route(options={name: value for name, value in options.items() if value is not None}),
     )
+
+
+class Attaching(TypedDict, total=False):
+    """How a run's stream is read again; see `attach_to_run`."""
+
+    starting_after: int
+    include_pings: bool | None
+    poll_interval: float | None
+    batch_size: int | None
+
+
+def attach_to_recorded_run(run: Run, **how: Unpack[Attaching]) -> PreparedTurn:
+    """Stream a run of which there is a record, as `attach_to_run` does; raises `ValueError` as it does."""
+    turn = attach_to_run(
+        run.conversation_id or "default", agent_id=run.agent_id or "agent-unknown", run_id=run.id, **how
+    )
+    assert turn.route is not None, "a run is attached to by a route"
+    return replace(turn, agent_id=run.agent_id, route=replace(turn.route, attach=f"/v1/runs/{run.id}/stream"))
+
+
+def _not_negative(**numbers: float | None) -> None:
+    for name, value in numbers.items():
+        if value is not None and value < 0:
+            raise ValueError(f"`{name}` must not be negative, but is {value}.")

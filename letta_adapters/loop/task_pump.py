@@ -145,7 +145,7 @@ class TaskPump(Pump):
             if (await self._client.runs.retrieve(step.run_id)).background:  # nobody can attach to any other one
                 return self._client.conversations.messages.stream(**self.place, run_id=step.run_id)
             step = step.otherwise
-        return self._client.conversations.messages.create(**self.rules.request.arguments(step))
+        return self._client.conversations.messages.create(streaming=True, **self.rules.request.arguments(step))
 
     async def _end_of_run(self, run_id: str) -> FinishedTurn:
         """Look a last time for what a run asks for, so that it can be settled."""

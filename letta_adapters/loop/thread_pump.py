@@ -140,7 +140,7 @@ class ThreadPump(Pump):
             if self._client.runs.retrieve(step.run_id).background:  # nobody can attach to any other one (measured)
                 return self._client.conversations.messages.stream(**self.place, run_id=step.run_id)
             step = step.otherwise
-        return self._client.conversations.messages.create(**self.rules.request.arguments(step))
+        return self._client.conversations.messages.create(streaming=True, **self.rules.request.arguments(step))
 
     def _read(self, step: Read) -> Rows:
         return self._client.conversations.messages.list(**self.place, **step.query)

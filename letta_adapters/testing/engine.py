@@ -14,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from letta_adapters.testing.errors import (
+    USER_ID,
     ApiError,
     ModelError,
     busy,
@@ -28,6 +29,8 @@ from letta_adapters.testing.frames import ping
 from letta_adapters.testing.gates import GateClosed, Gates
 from letta_adapters.testing.messages import now
 from letta_adapters.testing.model import ModelPort
+from letta_adapters.testing.pending import admitted
+from letta_adapters.testing.prompt import chat_messages, function_tools
 from letta_adapters.testing.runs import Run
 from letta_adapters.testing.state import Agent, Conversation, Store
 from letta_adapters.testing.turn import Turn
@@ -87,6 +90,8 @@ class Engine:
             raise redis_missing(prefix="INTERNAL_SERVER_ERROR: ")
         if request.include_pings:
             run.send(ping(run.id))
+        if locks:  # a conversation's endpoint does not pass it on
+            request = request.model_copy(update={"include_compaction_messages": False})
         turn = self._turn(agent, conversation, request, run, streams=True)
         self._spawn(self._play(turn, key))
         return self._read(run, pings=request.include_pings, live=True)
@@ -115,13 +120,36 @@ class Engine:
         return await self._answered(agent, request, run)
 
     def start_async(self, agent: Agent, request: TurnRequest) -> Run:
-        """Start a turn that nobody waits for."""
+        """Start a turn that nobody waits for; it loses the client's tools and skills, as on the real server."""
+        request = request.model_copy(update={"client_tools": None, "client_skills": None})
         self.check_handle(request.override_model)
         run = self._new_run(agent, agent.default, request, streams=False)
         run.background = True
+        run.callback_url = request.callback_url
         run.metadata.update({"run_type": "send_message_async", "lettuce": None})
         self._spawn(self._ignoring_failure(self._answered(agent, request, run)))
         return run
+
+    def preview(self, agent: Agent, conversation: Conversation, request: TurnRequest) -> dict[str, Any]:
+        """What the model would be sent for a request."""
+        self.check_handle(request.override_model)
+        context = self.store.context(conversation)
+        tools = function_tools(agent, [tool.model_dump() for tool in request.client_tools or ()])
+        payload: dict[str, Any] = {
+            "messages": chat_messages(
+                [*context, *admitted(request, context)],
+                override_system=request.override_system,
+                cap=agent.tool_result_cap,
+                skills=request.client_skills or (),
+            ),
+            "model": (request.override_model or conversation.model or agent.model).partition("/")[2],
+            "max_completion_tokens": 4096,
+            "temperature": 1.0,
+            "user": USER_ID,
+        }
+        if tools:
+            payload |= {"tools": tools, "tool_choice": "auto", "parallel_tool_calls": agent.parallel_tool_calls}
+        return payload
 
     async def _answered(self, agent: Agent, request: TurnRequest, run: Run) -> dict[str, Any]:
         try:

@@ -98,4 +98,5 @@ def page_of(request: Request, *, order: str = "desc", limit: int = 100) -> Page:
         before=query.get("before"),
         after=query.get("after"),
         descending=query.get("order", order) == "desc",
+        group_id=query.get("group_id"),
     )

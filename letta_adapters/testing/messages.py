@@ -70,6 +70,7 @@ class StoredMessage:
     name: str | None = None
     otid: str | None = None
     sender_id: str | None = None
+    group_id: str | None = None
     step_id: str | None = None
     run_id: str | None = None
     conversation_id: str | None = None

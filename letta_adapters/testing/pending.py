@@ -116,5 +116,6 @@ def _stored(message: MessageIn) -> StoredMessage:
         name=message.name,
         otid=message.otid,
         sender_id=message.sender_id,
+        group_id=message.group_id,
         created_at=now(),
     )

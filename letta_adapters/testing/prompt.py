@@ -9,6 +9,7 @@ from typing import Any
 from letta_adapters.testing.errors import no_text
 from letta_adapters.testing.messages import StoredMessage, ToolCall, clipped, plain_text
 from letta_adapters.testing.state import Agent
+from letta_adapters.testing.turn_request import ClientSkill
 
 __all__ = ["chat_messages", "function_tools"]
 
@@ -27,7 +28,13 @@ def function_tools(agent: Agent, client_tools: Sequence[dict[str, Any]]) -> list
     return [{"type": "function", "function": schema} for schema in schemas]
 
 
-def chat_messages(messages: Sequence[StoredMessage], *, override_system: str | None, cap: int) -> list[ChatMessage]:
+def chat_messages(
+    messages: Sequence[StoredMessage],
+    *,
+    override_system: str | None,
+    cap: int,
+    skills: Sequence[ClientSkill] = (),
+) -> list[ChatMessage]:
     """Turn stored messages into the chat that the model gets.
 
     Raises:
@@ -48,6 +55,9 @@ def chat_messages(messages: Sequence[StoredMessage], *, override_system: str | N
             chat.append(_chat_message(message))
     if override_system is not None and chat and chat[0]["role"] == "system":
         chat[0] = {**chat[0], "content": override_system}
+    elif skills and chat and chat[0]["role"] == "system":
+        listed = "".join(f"{skill.location} ({skill.description})\n" for skill in skills)
+        chat[0] = {**chat[0], "content": f"{chat[0]['content']}\n\n<available_skills>\n{listed}</available_skills>"}
     return chat
 
 

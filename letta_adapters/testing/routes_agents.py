@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from letta_adapters.testing.compaction import compact
+from letta_adapters.testing.compaction import compact, compaction_settings
 from letta_adapters.testing.engine import Engine
 from letta_adapters.testing.errors import PendingApproval, invalid, unprocessable
 from letta_adapters.testing.http import body_of, checked_id, event_stream, json_of, page_of
@@ -42,6 +42,8 @@ class AgentRoutes:
             Route(f"{agent}/core-memory/blocks/{{label}}", self._change_block, methods=["PATCH"]),
             Route(f"{agent}/messages", self._list_messages, methods=["GET"]),
             Route(f"{agent}/messages", self._send, methods=["POST"]),
+            Route(f"{agent}/messages/stream", self._stream, methods=["POST"]),
+            Route(f"{agent}/messages/preview-raw-payload", self._preview, methods=["POST"]),
             Route(f"{agent}/messages/async", self._send_async, methods=["POST"]),
             Route(f"{agent}/messages/cancel", self._cancel, methods=["POST"]),
             Route(f"{agent}/reset-messages", self._reset, methods=["PATCH"]),
@@ -163,6 +165,17 @@ class AgentRoutes:
         except PendingApproval as error:
             raise error.with_code() from error
 
+    async def _stream(self, request: Request) -> Response:
+        turn = checked(await json_of(request))
+        agent = self._agent(request)
+        turn.streaming = True
+        return event_stream(self._engine.open_stream(agent, agent.default, turn, locks=False))
+
+    async def _preview(self, request: Request) -> Response:
+        turn = checked(await json_of(request))
+        agent = self._agent(request)
+        return JSONResponse(self._engine.preview(agent, agent.default, turn))
+
     async def _send_async(self, request: Request) -> Response:
         turn = checked(await json_of(request), streams=False)
         return JSONResponse(self._engine.start_async(self._agent(request), turn).as_json())
@@ -179,7 +192,8 @@ class AgentRoutes:
 
     async def _summarize(self, request: Request) -> Response:
         agent = self._agent(request)
-        return JSONResponse(await compact(self._store, self._engine.model, agent.default))
+        settings = compaction_settings(await body_of(request))
+        return JSONResponse(await compact(self._store, self._engine.model, agent.default, settings))
 
 
 def _is_sdk(request: Request) -> bool:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from letta_adapters.testing.compaction import compact
+from letta_adapters.testing.compaction import compact, compaction_settings
 from letta_adapters.testing.engine import Engine
-from letta_adapters.testing.errors import USER_ID, conversation_not_found, not_found, unprocessable
+from letta_adapters.testing.errors import conversation_not_found, not_found, unprocessable
 from letta_adapters.testing.http import body_of, checked_id, event_stream, json_of, page_of
 from letta_adapters.testing.messages import new_id
 from letta_adapters.testing.paging import contains
-from letta_adapters.testing.pending import admitted
-from letta_adapters.testing.prompt import chat_messages, function_tools
 from letta_adapters.testing.resources import conversation_json, touched
 from letta_adapters.testing.rows import rows_of_all
 from letta_adapters.testing.state import Agent, Conversation
@@ -116,6 +115,8 @@ class ConversationRoutes:
         for name in ("summary", "model", "model_settings"):
             if body.get(name) is not None:
                 setattr(conversation, name, body[name])
+        if body.get("last_message_at") is not None:
+            conversation.last_message_at = datetime.fromisoformat(body["last_message_at"])
         return JSONResponse(conversation_json(conversation))
 
     async def _delete(self, request: Request) -> Response:
@@ -151,21 +152,7 @@ class ConversationRoutes:
     async def _preview(self, request: Request) -> Response:
         turn = checked(await json_of(request))
         agent, conversation = self._found(request, turn.agent_id)
-        self._engine.check_handle(turn.override_model)
-        context = self._store.context(conversation)
-        messages = [*context, *admitted(turn, context)]
-        tools = function_tools(agent, [tool.model_dump() for tool in turn.client_tools or ()])
-        chat = chat_messages(messages, override_system=turn.override_system, cap=agent.tool_result_cap)
-        payload: dict[str, Any] = {
-            "messages": chat,
-            "model": (turn.override_model or conversation.model or agent.model).partition("/")[2],
-            "max_completion_tokens": 4096,
-            "temperature": 1.0,
-            "user": USER_ID,
-        }
-        if tools:
-            payload |= {"tools": tools, "tool_choice": "auto", "parallel_tool_calls": agent.parallel_tool_calls}
-        return JSONResponse(payload)
+        return JSONResponse(self._engine.preview(agent, conversation, turn))
 
     async def _stream(self, request: Request) -> Response:
         body = StreamRequest.model_validate(await body_of(request))
@@ -189,5 +176,5 @@ class ConversationRoutes:
     async def _compact(self, request: Request) -> Response:
         body = await body_of(request)
         _, conversation = self._found(request, body.get("agent_id"))
-        settings: dict[str, Any] = body.get("compaction_settings") or {}
-        return JSONResponse(await compact(self._store, self._engine.model, conversation, mode=settings.get("mode")))
+        settings = compaction_settings(body)
+        return JSONResponse(await compact(self._store, self._engine.model, conversation, settings))

@@ -137,6 +137,7 @@ class Run:
     stop_reason: str | None = None
     created_at: datetime = field(default_factory=now)
     completed_at: datetime | None = None
+    callback_url: str | None = None
     usage: Usage = field(default_factory=Usage)
     step_ids: list[str] = field(default_factory=list[str])
     live: Channel = field(default_factory=Channel)
@@ -188,7 +189,7 @@ class Run:
             "metadata": self.metadata,
             "request_config": self.request_config,
             "stop_reason": self.stop_reason,
-            "callback_url": None,
+            "callback_url": self.callback_url,
             "callback_sent_at": None,
             "callback_status_code": None,
             "callback_error": None,

@@ -120,6 +120,7 @@ class Page:
     before: str | None = None
     after: str | None = None
     descending: bool = True
+    group_id: str | None = None
 
 
 class Store:
@@ -215,7 +216,8 @@ class Store:
         low = entries[page.after].position if page.after in entries else -1
         high = entries[page.before].position if page.before in entries else sys.maxsize
         ids = [message_id for message_id, entry in conversation.ordered() if low < entry.position < high]
-        return [self.messages[message_id] for message_id in _cut(ids, page)]
+        of_group = [m for m in ids if page.group_id in (None, self.messages[m].group_id)]
+        return [self.messages[message_id] for message_id in _cut(of_group, page)]
 
     def agent_page(self, agent: Agent, page: Page, *, said_in: str | None) -> list[StoredMessage]:
         """List an agent's messages, oldest first in either order: descending only means to take the newest ones.
@@ -234,6 +236,7 @@ class Store:
         wanted = self._said_in(agent, said_in) if said_in is not None else self._message_ids(agent)
         chosen = sorted((self.messages[message_id] for message_id in wanted), key=lambda message: message.sequence)
         chosen = [message for message in chosen if low < message.sequence < high]
+        chosen = [message for message in chosen if page.group_id in (None, message.group_id)]
         return chosen[-page.limit :] if page.descending else chosen[: page.limit]
 
     def _said_in(self, agent: Agent, conversation_id: str) -> set[str]:

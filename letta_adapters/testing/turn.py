@@ -13,7 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
-from letta_adapters.testing.compaction import check_prompt, compacted, is_full
+from letta_adapters.testing.compaction import (
+    CompactionSettings,
+    check_prompt,
+    compacted,
+    compaction_frames,
+    is_full,
+)
 from letta_adapters.testing.errors import ApiError, ModelError, PromptOverflow
 from letta_adapters.testing.frames import CANCELLED, DONE, error_frame, stop_reason, usage_statistics
 from letta_adapters.testing.gates import GateClosed
@@ -213,12 +219,13 @@ class Turn:
             "context_window": self._agent.context_window,
         }
         try:
-            made = await compacted(self._model, self._context, mode="all", stats=stats)
+            made = await compacted(self._model, self._context, CompactionSettings(mode="all"), stats=stats)
         except (ApiError, ModelError):
             return
         made = made.of_run(self._run.id, step_id=step.step_id, otid=str(uuid4()))
-        (frame,) = rows_of_all([replace(made.summary, step_id=None)])
-        await self._send(frame, always=True)
+        told = self._request.include_compaction_messages
+        for frame in compaction_frames(made, stats) if told else rows_of_all([replace(made.summary, step_id=None)]):
+            await self._send(frame, always=True)
         self._store.checkpoint(self._conversation, [made.summary], made.context)
         self._context = made.context
         self._made.append(made.summary)
@@ -229,7 +236,9 @@ class Turn:
 
     async def _ask(self, messages: Sequence[StoredMessage]) -> Answer:
         cap = self._agent.tool_result_cap
-        chat = chat_messages(messages, override_system=self._request.override_system, cap=cap)
+        chat = chat_messages(
+            messages, override_system=self._request.override_system, cap=cap, skills=self._request.client_skills or ()
+        )
         tools = function_tools(self._agent, self._client_tools)
         handle = self._request.override_model or self._conversation.model or self._agent.model
         asked = self._model.ask(chat, tools, run_id=self._run.id, needs_approval=self._needs_approval, handle=handle)

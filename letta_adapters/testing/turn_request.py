@@ -11,6 +11,7 @@ from letta_adapters.testing.messages import new_id
 
 __all__ = [
     "ApprovalIn",
+    "ClientSkill",
     "ClientTool",
     "DecisionIn",
     "MessageIn",
@@ -109,6 +110,7 @@ class MessageIn(_WithOtid):
     content: str | list[PartIn]
     name: str | None = None
     sender_id: str | None = None
+    group_id: str | None = None
 
 
 class DecisionIn(BaseModel):
@@ -168,6 +170,14 @@ class ClientTool(BaseModel):
     parameters: dict[str, Any] | None = None
 
 
+class ClientSkill(BaseModel):
+    """A skill of the client's environment."""
+
+    name: str
+    description: str
+    location: str
+
+
 class TurnRequest(BaseModel):
     """What `POST …/messages` takes."""
 
@@ -181,6 +191,9 @@ class TurnRequest(BaseModel):
     background: bool = False
     include_return_message_types: list[MessageType] | None = None
     client_tools: list[ClientTool] | None = None
+    client_skills: list[ClientSkill] | None = None
+    include_compaction_messages: bool = False
+    callback_url: str | None = None
     override_model: str | None = None
     override_system: str | None = Field(None, validation_alias=AliasChoices("override_system", "system"))
 

@@ -19,12 +19,15 @@ from pydantic_core import CoreSchema, core_schema
 
 from letta_adapters.redaction import redact
 
-__all__ = ["Explanation", "Id", "Unknown", "WireModel", "keep_unknown"]
+__all__ = ["Explanation", "Handle", "Id", "InputModel", "Unknown", "WireModel", "keep_unknown"]
 
 _ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,255}$"
 
 Id = Annotated[str, StringConstraints(pattern=_ID)]
 """An id that becomes part of an address later on, so a server cannot put there what it likes."""
+
+Handle = Annotated[str, StringConstraints(pattern=r"^[^/\s]+/\S+$")]
+"""The name of a model, as `provider/model`."""
 
 _LONGEST_TYPE = 100
 _EXPLANATION = 2000
@@ -37,6 +40,12 @@ class WireModel(BaseModel):
     """Base of the types that the server sends; a field that it does not know is kept in `model_extra`."""
 
     model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
+
+
+class InputModel(BaseModel):
+    """Base of what is sent; a field that the API does not have is a mistake."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, field_validator, model_validator
+from typing_extensions import Self
 
+from letta_adapters.wire.base import Handle, InputModel
 from letta_adapters.wire.content import InputPart
 from letta_adapters.wire.messages import MessageType
 from letta_adapters.wire.tools import Approval, ApprovalReturn, ToolReturn
 
 __all__ = [
     "ApprovalCreate",
+    "AsyncTurnRequest",
     "ClientSkill",
     "ClientTool",
     "InputMessage",
     "MessageCreate",
+    "MessageRequest",
     "ToolReturnCreate",
     "TurnRequest",
 ]
 
 
-class _Input(BaseModel):
-    """Base of what is sent; a field that the API does not have is a mistake."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class MessageCreate(_Input):
+class MessageCreate(InputModel):
     """A message to the agent; `assistant` and `system` messages seed a transcript."""
 
     type: Literal["message"] = "message"
@@ -40,7 +38,7 @@ class MessageCreate(_Input):
     batch_item_id: str | None = None
 
 
-class ApprovalCreate(_Input):
+class ApprovalCreate(InputModel):
     """The answers to all pending calls; the first message of its request."""
 
     type: Literal["approval"] = "approval"
@@ -52,7 +50,7 @@ class ApprovalCreate(_Input):
     reason: str | None = None
 
 
-class ToolReturnCreate(_Input):
+class ToolReturnCreate(InputModel):
     """Tool results alone; the server discards the otid of this form, so this package sends `ApprovalCreate`."""
 
     type: Literal["tool_return"] = "tool_return"
@@ -65,7 +63,7 @@ InputMessage = Annotated[MessageCreate | ApprovalCreate | ToolReturnCreate, Fiel
 """One message of a request."""
 
 
-class ClientTool(_Input):
+class ClientTool(InputModel):
     """A tool that the client runs; `parameters` is a JSON Schema."""
 
     name: str
@@ -73,7 +71,7 @@ class ClientTool(_Input):
     parameters: dict[str, Any] | None = None
 
 
-class ClientSkill(_Input):
+class ClientSkill(InputModel):
     """A skill in the client's environment, shown to the agent."""
 
     name: str
@@ -81,34 +79,54 @@ class ClientSkill(_Input):
     location: str
 
 
-class TurnRequest(_Input):
-    """The body of `POST /v1/conversations/{id}/messages`.
+class MessageRequest(InputModel):
+    """What every endpoint takes that makes an agent answer; what is not set is the server's default.
 
-    The three switches that say how a turn is carried (`streaming`, `background`, `stream_tokens`) default to what
-    this package sends: streamed, in the background, token by token.
+    `use_assistant_message`, the two `assistant_message_tool_…` and `enable_thinking` are of older agent types; the API
+    still takes them.
     """
 
     messages: list[InputMessage] | None = None
     input: str | list[InputPart] | None = None
     client_tools: list[ClientTool] | None = None
     client_skills: list[ClientSkill] | None = None
-    agent_id: str | None = None
-    max_steps: int | None = None
-    override_model: str | None = None
+    max_steps: Annotated[int | None, Field(ge=1)] = None
+    override_model: Handle | None = None
     override_system: str | None = None
     include_return_message_types: list[MessageType] | None = None
     include_compaction_messages: bool | None = None
     return_logprobs: bool | None = None
-    top_logprobs: int | None = None
+    top_logprobs: Annotated[int | None, Field(ge=0, le=20)] = None
     return_token_ids: bool | None = None
     use_assistant_message: bool | None = None
     assistant_message_tool_name: str | None = None
     assistant_message_tool_kwarg: str | None = None
     enable_thinking: str | None = None
-    streaming: bool = True
-    stream_tokens: bool = True
-    background: bool = True
-    include_pings: bool = True
+
+    @field_validator("client_tools", "client_skills")
+    @classmethod
+    def _each_a_name(cls, value: list[Any] | None) -> list[Any] | None:
+        names = [one.name for one in value or ()]
+        if "" in names:
+            raise ValueError("one has no name")
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two are named {twice!r}")
+        return value
+
+    @field_validator("messages")
+    @classmethod
+    def _otids_once(cls, value: list[InputMessage] | None) -> list[InputMessage] | None:
+        otids = [message.otid for message in value or () if message.otid is not None]
+        if len(set(otids)) < len(otids):
+            raise ValueError("two messages have the same otid")
+        return value
+
+    @model_validator(mode="after")
+    def _logprobs_are_asked_for(self) -> Self:
+        if self.top_logprobs is not None and not self.return_logprobs:
+            raise ValueError("`top_logprobs` needs `return_logprobs=True`")
+        return self
 
     @property
     def otids(self) -> tuple[str, ...]:
@@ -130,3 +148,23 @@ class TurnRequest(_Input):
     def to_json(self) -> bytes:
         """The bytes to send; what was not set is left out."""
         return self.model_dump_json(exclude_none=True).encode()
+
+
+class AsyncTurnRequest(MessageRequest):
+    """The body of `POST /v1/agents/{id}/messages/async`; the server calls `callback_url` when the run has ended."""
+
+    callback_url: Annotated[str | None, Field(pattern="^https?://")] = None
+
+
+class TurnRequest(MessageRequest):
+    """The body of `POST /v1/conversations/{id}/messages`.
+
+    The three switches that say how a turn is carried (`streaming`, `background`, `stream_tokens`) default to what
+    this package sends: streamed, in the background, token by token.
+    """
+
+    agent_id: str | None = None
+    streaming: bool = True
+    stream_tokens: bool = True
+    background: bool = True
+    include_pings: bool = True

@@ -11,6 +11,7 @@ from letta_adapters.wire.base import Explanation, Id, Unknown, WireModel
 from letta_adapters.wire.messages import Date, KnownMessage
 
 __all__ = [
+    "Count",
     "ErrorMessage",
     "Ping",
     "StopReason",
@@ -44,6 +45,11 @@ class Ping(WireModel):
     message_type: Literal["ping"] = "ping"
     id: str | None = None
     date: Date = None
+    name: str | None = None
+    otid: str | None = None
+    sender_id: str | None = None
+    step_id: str | None = None
+    is_err: bool | None = None
     run_id: Id | None = None
     seq_id: int | None = None
 

@@ -28,7 +28,7 @@ ORDER = (
     ("client",),
     ("delivery_steps", "tools"),
     ("job",),
-    ("creation", "looking", "sending", "listing", "asking"),
+    ("creation", "looking", "sending"),
     ("delivery", "loop"),
     ("carriers",),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from letta_adapters.wire import (
     ApprovalCreate,
     ApprovalReturn,
     MessageCreate,
+    SummaryMessage,
     ToolReturn,
     TurnRequest,
     Unknown,
@@ -191,6 +193,14 @@ def test_a_message_beside_the_answer_is_a_notice(row: dict[str, Any]) -> None:
     (notice,) = fed(Assembly(), sse(row))
     assert isinstance(notice, Notice)
     assert isinstance(notice.message, Unknown) or notice.message.id == "m"
+
+
+def test_a_summary_that_a_self_hosted_server_packs_is_a_notice() -> None:
+    packed = {"type": "system_alert", "message": "Note: prior messages have been hidden from view …: s", "time": "x"}
+    (notice,) = fed(Assembly(), sse({"message_type": "user_message", "id": "m", "content": json.dumps(packed)}))
+    assert isinstance(notice, Notice)
+    assert isinstance(notice.message, SummaryMessage)
+    assert (notice.message.id, notice.message.summary) == ("m", packed["message"])
 
 
 def test_hidden_reasoning_is_a_part() -> None:

@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl, urlencode
 import pytest
 
 from letta_adapters.client.endpoints import Endpoint
+from letta_adapters.client.listing import Page, id_of, pages_of
 from letta_adapters.errors import ProtocolError
-from letta_adapters.listing import Page, id_of, pages_of
 from letta_adapters.wire import parse_messages
 
 Json = dict[str, Any]

@@ -17,17 +17,27 @@ from typing import Any, cast
 from letta_adapters.alignment import is_compiled_prompt
 from letta_adapters.client.endpoints import (
     Endpoint,
-    check_agent_id,
     check_conversation_id,
+    list_conversations,
     list_messages,
     retrieve_conversation,
 )
+from letta_adapters.client.message_endpoints import list_agent_messages
+from letta_adapters.client.run_endpoints import list_run_messages
 from letta_adapters.errors import ProtocolError
-from letta_adapters.exchange import Query, Request
 from letta_adapters.matching import Row, is_the_servers
-from letta_adapters.wire import Unknown, parse_messages
+from letta_adapters.wire import Conversation, Unknown
 
-__all__ = ["LEAST_PAGE", "Page", "id_of", "list_in_order_of_time", "pages_of"]
+__all__ = [
+    "LEAST_PAGE",
+    "Page",
+    "all_conversations",
+    "id_of",
+    "list_in_order_of_time",
+    "pages_of",
+    "pages_of_agent",
+    "pages_of_run",
+]
 
 LEAST_PAGE = 3
 """Messages that a page has at least: a summary is among the first three, if there is any (measured)."""
@@ -45,24 +55,26 @@ class Page:
     rows: Sequence[Row]
 
 
-def pages_of(conversation_id: str, agent_id: str, *, page_size: int = 100) -> Listing:
+def pages_of(conversation_id: str, agent_id: str | None = None, *, page_size: int = 100) -> Listing:
     """Yield what is to be asked for, and every page as it comes; what is kept meanwhile does not grow.
 
     Args:
         conversation_id: The conversation, or `default`.
-        agent_id: Its agent.
+        agent_id: Its agent; it is asked for where nobody knows it.
         page_size: Messages on a page, at least `LEAST_PAGE`.
 
     Raises:
         NotFound: The conversation is not there.
         ProtocolError: The server does not go on behind what it gave, but begins again.
     """
+    check_conversation_id(conversation_id, agent_id)
+    agent = agent_id or (yield retrieve_conversation(conversation_id)).agent_id
 
     def places(after: str | None = None, limit: int = page_size) -> Endpoint[list[Row]]:
-        return list_messages(conversation_id, agent_id=agent_id, after=after, order="asc", limit=limit)
+        return list_messages(conversation_id, agent_id=agent, after=after, order="asc", limit=limit)
 
     def times(after: str | None = None) -> Endpoint[list[Row]]:
-        return list_in_order_of_time(conversation_id, agent_id, after=after, limit=page_size)
+        return list_in_order_of_time(conversation_id, agent, after=after, limit=page_size)
 
     rows: Sequence[Row] = yield places()
     if conversation_id == "default":  # always in order of time (measured)
@@ -120,14 +132,76 @@ def list_in_order_of_time(
         limit: How many messages at most.
         newest: Whether to take the newest ones; a self-hosted server gives them oldest first, too (measured).
     """
-    query: Query = {
-        "conversation_id": check_conversation_id(conversation_id, agent_id),
-        "after": after,
-        "limit": limit,
-        "order": "desc" if newest else "asc",
-    }
-    request = Request(method="GET", path=f"/v1/agents/{check_agent_id(agent_id)}/messages", query=query)
-    return Endpoint(request=request, read=parse_messages, repeatable=True)
+    check_conversation_id(conversation_id, agent_id)
+    return list_agent_messages(
+        agent_id, conversation_id=conversation_id, after=after, limit=limit, order="desc" if newest else "asc"
+    )
+
+
+def pages_of_agent(agent_id: str, *, conversation_id: str | None = None, page_size: int = 100) -> Listing:
+    """Yield what is to be asked for, and every page of an agent's list as it comes, oldest first.
+
+    Args:
+        agent_id: The agent.
+        conversation_id: Those that were said in this conversation only.
+        page_size: Messages on a page.
+
+    Raises:
+        NotFound: There is no such agent.
+        ProtocolError: The server does not go on behind what it gave, but begins again.
+    """
+
+    def page(after: str | None = None) -> Endpoint[list[Row]]:
+        return list_agent_messages(agent_id, conversation_id=conversation_id, after=after, limit=page_size, order="asc")
+
+    yield from _onwards(page, (yield page()))
+
+
+def pages_of_run(run_id: str, *, page_size: int = 100) -> Listing:
+    """Yield what is to be asked for, and every page of what a run stored as it comes, oldest first.
+
+    Args:
+        run_id: The run.
+        page_size: Messages on a page.
+
+    Raises:
+        NotFound: There is no such run.
+        ProtocolError: The server does not go on behind what it gave, but begins again.
+    """
+
+    def page(after: str | None = None) -> Endpoint[list[Row]]:
+        return list_run_messages(run_id, after=after, limit=page_size, order="asc")
+
+    yield from _onwards(page, (yield page()))
+
+
+def all_conversations(
+    *, agent_id: str | None = None, summary_search: str | None = None, page_size: int = 50
+) -> Generator[Endpoint[Any] | Conversation, Any, None]:
+    """Yield what is to be asked for, and the conversations as they come, oldest first.
+
+    Args:
+        agent_id: Those of this agent only.
+        summary_search: Those whose summary contains this text.
+        page_size: Conversations on a page.
+
+    Raises:
+        ProtocolError: The server does not go on behind what it gave, but begins again.
+    """
+
+    def page(after: str | None = None) -> Endpoint[list[Conversation]]:
+        return list_conversations(
+            agent_id=agent_id, summary_search=summary_search, limit=page_size, after=after, order="asc"
+        )
+
+    found: Sequence[Conversation] = yield page()
+    guard = _Guard(first=[one.id for one in found[:1]])
+    while found:
+        yield from found
+        ids = [one.id for one in found]
+        cursor = guard.next_cursor(ids)
+        found = yield page(cursor)
+        guard.check(cursor, [one.id for one in found])
 
 
 def id_of(row: Row) -> str | None:
@@ -144,9 +218,9 @@ def _onwards(after: Callable[[str], Endpoint[list[Row]]], rows: Sequence[Row]) -
     guard = _Guard(first=_ids(rows)[:1])
     while rows:
         yield Page(rows=rows)
-        cursor = guard.next_cursor(rows)
+        cursor = guard.next_cursor(_ids(rows))
         rows = yield after(cursor)
-        guard.check(cursor, rows)
+        guard.check(cursor, _ids(rows))
 
 
 def _ids(rows: Sequence[Row]) -> list[str]:
@@ -167,9 +241,8 @@ class _Guard:
         self._steps = 0
         self._until: int = 1
 
-    def next_cursor(self, rows: Sequence[Row]) -> str:
-        """The message to go on after."""
-        ids = _ids(rows)
+    def next_cursor(self, ids: Sequence[str]) -> str:
+        """What to go on after."""
         if not ids:
             raise ProtocolError("A page of messages has no ids, so nobody can ask for the next one.")
         cursor = ids[-1]
@@ -181,9 +254,8 @@ class _Guard:
             self._until *= 2
         return cursor
 
-    def check(self, cursor: str, rows: Sequence[Row]) -> None:
+    def check(self, cursor: str, ids: Sequence[str]) -> None:
         """Raise where a page is not what comes after the cursor."""
-        ids = _ids(rows)
         if cursor in ids or (self._first and self._first[0] in ids):
             raise _round_in_circles(cursor)
 

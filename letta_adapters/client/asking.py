@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
-from letta_adapters.client import AsyncLettaClient, LettaClient
-from letta_adapters.client.endpoints import Endpoint
+from letta_adapters.client.calls import Endpoint
 from letta_adapters.errors import LettaError
+from letta_adapters.reading import Pause
 
 __all__ = ["aask", "ask"]
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
-def ask(client: LettaClient, flow: Generator[Endpoint[Any] | T, Any, None]) -> Generator[T, None, None]:
-    """Call what a flow yields and send it the answers; give on whatever else it yields."""
+class _Sends(Protocol):
+    def send(self, endpoint: Endpoint[R]) -> R: ...
+    def pause(self, seconds: float) -> None: ...
+
+
+class _SendsAsync(Protocol):
+    async def send(self, endpoint: Endpoint[R]) -> R: ...
+    async def pause(self, seconds: float) -> None: ...
+
+
+def ask(client: _Sends, flow: Generator[Endpoint[Any] | Pause | T, Any, None]) -> Generator[T, None, None]:
+    """Call what a flow yields and send it the answers, pause where it says so; give on whatever else it yields."""
     answer: Any = None
     try:
         while True:
@@ -26,6 +37,8 @@ def ask(client: LettaClient, flow: Generator[Endpoint[Any] | T, Any, None]) -> G
                     answer = client.send(cast("Endpoint[Any]", step))
                 except LettaError as error:
                     answer = error
+            elif isinstance(step, Pause):
+                client.pause(step.seconds)
             else:
                 yield step
     except _End:
@@ -34,8 +47,8 @@ def ask(client: LettaClient, flow: Generator[Endpoint[Any] | T, Any, None]) -> G
         flow.close()
 
 
-async def aask(client: AsyncLettaClient, flow: Generator[Endpoint[Any] | T, Any, None]) -> AsyncGenerator[T, None]:
-    """Call what a flow yields and send it the answers; give on whatever else it yields."""
+async def aask(client: _SendsAsync, flow: Generator[Endpoint[Any] | Pause | T, Any, None]) -> AsyncGenerator[T, None]:
+    """Call what a flow yields and send it the answers, pause where it says so; give on whatever else it yields."""
     answer: Any = None
     try:
         while True:
@@ -46,6 +59,8 @@ async def aask(client: AsyncLettaClient, flow: Generator[Endpoint[Any] | T, Any,
                     answer = await client.send(cast("Endpoint[Any]", step))
                 except LettaError as error:
                     answer = error
+            elif isinstance(step, Pause):
+                await client.pause(step.seconds)
             else:
                 yield step
     except _End:
@@ -58,7 +73,7 @@ class _End(Exception):
     """A flow is over. Internal."""
 
 
-def _advance(flow: Generator[Endpoint[Any] | T, Any, None], answer: Any) -> Endpoint[Any] | T:
+def _advance(flow: Generator[Endpoint[Any] | Pause | T, Any, None], answer: Any) -> Endpoint[Any] | Pause | T:
     """Hand an answer over, or raise an error where it was asked for."""
     try:
         return flow.throw(answer) if isinstance(answer, LettaError) else flow.send(answer)
