@@ -129,7 +129,7 @@ class LettaAgent(AgentSettings):
                 calls, others = [], []
             await self._keep_others_away(state.key, Anchor.model_validate(letta_of(answer)), calls, others)
         state = await self._decided(ctx, state, others)
-        tell_of_calls(chosen, offered)
+        tell_of_calls(chosen, offered.metadata)
         return AgentOutput(
             response=answer,
             tool_calls=chosen,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 
 from letta_adapters.client import AsyncLettaClient, LettaClient
+from letta_adapters.client.places import check_place
 from letta_adapters.drivers import busy_here
 from letta_adapters.errors import NotFound
 from letta_adapters.locks import ConversationLock
-from llama_index_letta.options import check_place
 
 __all__ = ["Place"]
 

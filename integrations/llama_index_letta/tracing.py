@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -40,7 +40,6 @@ from llama_index_instrumentation.span import active_span_id
 
 from letta_adapters.events import FinishedTurn, PendingCall
 from letta_adapters.loop import ToolExecution
-from llama_index_letta.agent_tools import Offered
 
 __all__ = ["TurnTrace", "opens_its_own_span", "tell_of_calls"]
 
@@ -59,10 +58,10 @@ def opens_its_own_span(method: F) -> F:
     return method
 
 
-def tell_of_calls(calls: Sequence[ToolSelection], offered: Offered) -> None:
+def tell_of_calls(calls: Sequence[ToolSelection], tools: Mapping[str, ToolMetadata]) -> None:
     """Tell tracers, under the span of the code that runs here, which tools an agent of a workflow calls."""
     for call in calls:
-        tool, arguments = offered.metadata[call.tool_name], json.dumps(call.tool_kwargs)
+        tool, arguments = tools[call.tool_name], json.dumps(call.tool_kwargs)
         _dispatcher.event(AgentToolCallEvent(arguments=arguments, tool=tool))
 
 
