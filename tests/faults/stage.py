@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from letta_adapters import AsyncLettaClient, LettaClient
+from letta_adapters import AsyncLettaClient, AsyncTurnStream, LettaClient, TurnStream
 from letta_adapters.errors import LettaError
 from tests.contract.build import ADD, answers, result, user
 from tests.contract.wire import Wire, until, whole_turn
@@ -90,7 +90,8 @@ def play(stage: Stage, client: LettaClient, dialogue: Dialogue, plan: Plan) -> P
     try:
         for parts, cuts in zip(dialogue.turns, plan, strict=True):
             stage.lane.cut(*cuts)
-            with client.conversations.messages.create(played.conversation, **dialogue.ask(turn)) as stream:
+            opened: TurnStream = client.conversations.messages.create(played.conversation, **dialogue.ask(turn))
+            with opened as stream:
                 events = list(stream)
                 turn = stream.result()
             played.turns += 1
@@ -107,7 +108,8 @@ async def aplay(stage: Stage, client: AsyncLettaClient, dialogue: Dialogue, plan
     try:
         for parts, cuts in zip(dialogue.turns, plan, strict=True):
             stage.lane.cut(*cuts)
-            async with client.conversations.messages.create(played.conversation, **dialogue.ask(turn)) as stream:
+            opened: AsyncTurnStream = client.conversations.messages.create(played.conversation, **dialogue.ask(turn))
+            async with opened as stream:
                 events = [event async for event in stream]
                 turn = await stream.result()
             played.turns += 1
