@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from letta_adapters import AsyncLettaClient, AsyncTurnStream, LettaClient, TurnStream
+from letta_adapters import AsyncLettaClient, LettaClient
 from letta_adapters.errors import LettaError
 from tests.contract.build import ADD, answers, result, user
 from tests.contract.wire import Wire, until, whole_turn
@@ -90,8 +90,9 @@ def play(stage: Stage, client: LettaClient, dialogue: Dialogue, plan: Plan) -> P
     try:
         for parts, cuts in zip(dialogue.turns, plan, strict=True):
             stage.lane.cut(*cuts)
-            opened: TurnStream = client.conversations.messages.create(played.conversation, **dialogue.ask(turn))
-            with opened as stream:
+            with client.conversations.messages.create(
+                played.conversation, streaming=True, **dialogue.ask(turn)
+            ) as stream:
                 events = list(stream)
                 turn = stream.result()
             played.turns += 1
@@ -108,8 +109,9 @@ async def aplay(stage: Stage, client: AsyncLettaClient, dialogue: Dialogue, plan
     try:
         for parts, cuts in zip(dialogue.turns, plan, strict=True):
             stage.lane.cut(*cuts)
-            opened: AsyncTurnStream = client.conversations.messages.create(played.conversation, **dialogue.ask(turn))
-            async with opened as stream:
+            async with client.conversations.messages.create(
+                played.conversation, streaming=True, **dialogue.ask(turn)
+            ) as stream:
                 events = [event async for event in stream]
                 turn = await stream.result()
             played.turns += 1
