@@ -76,7 +76,9 @@ class LettaAgent(AgentSettings):
         fields = {name: getattr(self, name) for name in type(self).model_fields}
         if isinstance(self.llm, AgentLLM):
             del fields["llm"]
-        here = {"conversation_id": conversation_id, "async_client": self.client}
+        here: dict[str, Any] = {"conversation_id": conversation_id, "async_client": self.client}
+        if conversation_id != "default":
+            here["agent_id"] = None  # the conversation says which
         return type(self)(**{**fields, **self._of_workflow, **here})
 
     @override
