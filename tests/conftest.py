@@ -20,6 +20,7 @@ these fixtures alone, named as arguments: on real servers, tests that name none 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,6 +66,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell's job in the background ignores Ctrl-C, and so would the processes that tests send one to.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--backend") != "live":
         return
     needed = ("LETTA_LIVE_URL", "LETTA_LIVE_MODEL_URL", "LETTA_LIVE_NO_REDIS_URL", "LETTA_LIVE_NO_REDIS_MODEL_URL")

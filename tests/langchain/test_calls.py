@@ -166,6 +166,7 @@ def test_an_answer_tells_where_it_stands(model: ChatLetta, agent_id: str, reader
         "system_hash": None,
         "transcript_length": 1,
         "transcript_digest": extent_of([HumanEntry(content="hello")]).digest,
+        "asked_at": 0,
         "step_count": 1,
         "context_tokens": 120,
     }

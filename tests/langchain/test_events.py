@@ -240,6 +240,7 @@ def test_metadata_tells_where_the_turn_stands() -> None:
             "system_hash": "abc",
             "transcript_length": None,
             "transcript_digest": None,
+            "asked_at": None,
             "step_count": 2,
             "context_tokens": 90,
         },
