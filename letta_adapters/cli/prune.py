@@ -19,7 +19,6 @@ from letta_adapters.wire import Conversation
 
 __all__ = ["prune"]
 
-_PAGE = 50
 _NEWEST = 10
 
 
@@ -63,15 +62,8 @@ def prune(
 
 def _marked(client: LettaClient, agent_id: str) -> Iterator[Conversation]:
     """The conversations that followed mode made, oldest first."""
-    after: str | None = None
-    while True:
-        page = client.conversations.list(
-            agent_id=agent_id, summary_search=SUMMARY_BEGINS, limit=_PAGE, after=after, order="asc"
-        )
-        yield from (one for one in page if is_made_for_a_transcript(one.summary))
-        if not page:
-            return
-        after = page[-1].id
+    found = client.conversations.iterate(agent_id=agent_id, summary_search=SUMMARY_BEGINS)
+    return (one for one in found if is_made_for_a_transcript(one.summary))
 
 
 def _look(client: LettaClient, conversation: Conversation, idle: timedelta) -> Verdict:
