@@ -180,8 +180,11 @@ def _look_on(
         page: Sequence[Row] = yield list_messages(
             conversation_id, agent_id=job.target.agent_id, after=after, order="asc", limit=ROWS_READ
         )
-        if not rows and _shows_that_something_is_gone(made, page):
+        if not rows and _begins_again(made, page):
             raise Gone(conversation_id, _gone(made))
+        if not page and after is None and conversation_id != "default":
+            # A deleted conversation lists no rows (measured); a new one would, too, if its prompt was written later.
+            yield from _existing(conversation_id)
         rows.extend(page)
         try:
             planned = job.plan(seen=Seen(rows=rows, anchored=True, nonce=nonce), into=into)
@@ -196,17 +199,23 @@ def _look_on(
     return rows, planned
 
 
-def _shows_that_something_is_gone(made: Plan, page: Sequence[Row]) -> bool:
-    """An unknown cursor gives the oldest rows, and a deleted conversation none at all (measured)."""
-    if made.anchor_message_id is None:
-        return not page
-    return bool(page) and is_compiled_prompt(page[0])
+def _begins_again(made: Plan, page: Sequence[Row]) -> bool:
+    """Whether the anchor is gone: an unknown cursor gives the oldest rows (measured)."""
+    return made.anchor_message_id is not None and bool(page) and is_compiled_prompt(page[0])
+
+
+def _existing(conversation_id: str) -> Generator[Endpoint[Any], Any, Conversation]:
+    """The record of a conversation, unless it is gone."""
+    try:
+        return (yield retrieve_conversation(conversation_id))
+    except NotFound as error:
+        raise Gone(conversation_id, error) from error
 
 
 def _gone(made: Plan) -> NotFound:
-    lost = f"message {made.anchor_message_id}, after which the transcript goes on," if made.anchor_message_id else "it"
     return NotFound(
-        f"The conversation is not there any more, or {lost} is not.",
+        f"The conversation is not there any more, or message {made.anchor_message_id}, after which the transcript goes "
+        "on, is not.",
         status=404,
         hint="Start without `conversation_id`, or with a transcript that it knows.",
         conversation_id=made.conversation_id,
@@ -222,10 +231,7 @@ def _look_closer(
     job: Job, conversation_id: str, anchor_id: str, into: Into | None, nonce: str, rows: list[Row]
 ) -> Generator[Endpoint[Any], Any, Plan]:
     """Ask which messages the model sees: after a compaction a list shows old rows as new ones, and hides new ones."""
-    try:
-        conversation: Conversation = yield retrieve_conversation(conversation_id)
-    except NotFound as error:
-        raise Gone(conversation_id, error) from error
+    conversation = yield from _existing(conversation_id)
     ids = behind(anchor_id, conversation.in_context_message_ids)
     by_id = _by_id(rows)
     taken_out = anchor_id not in conversation.in_context_message_ids

@@ -10,7 +10,7 @@ from letta_adapters.memory import TurnMemory
 from letta_adapters.planner import Target
 from letta_adapters.wire import Conversation
 from tests.core.play import Clock
-from tests.delivery.flows import FOLLOWED, NAMELESS, PROMPT, asked, begin, claim, finish, interrupted, otids, sent
+from tests.delivery.flows import FOLLOWED, GONE, NAMELESS, PROMPT, asked, begin, claim, finish, interrupted, otids, sent
 
 
 def test_asking_again_after_a_lost_turn_attaches_to_it_in_the_same_conversation() -> None:
@@ -125,4 +125,5 @@ def test_a_lost_turn_whose_conversation_is_gone_is_told_to_a_new_one() -> None:
         flow.send(interrupted())
     again = begin(NAMELESS, FOLLOWED, memory=memory)
     assert asked(claim(again, next(again))) == ("GET", "/v1/conversations/conv-2/messages")
-    assert asked(again.send([])) == ("POST", "/v1/conversations/")
+    assert asked(again.send([])) == ("GET", "/v1/conversations/conv-2")
+    assert asked(again.throw(GONE)) == ("POST", "/v1/conversations/")

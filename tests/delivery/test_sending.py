@@ -150,6 +150,17 @@ def test_with_a_mark_it_is_kept_since_a_rerun_would_look_for_it() -> None:
         flow.send(REFUSED)
 
 
+def test_one_that_has_no_prompt_yet_is_there_all_the_same() -> None:
+    flow = begin(ASKED, FOLLOWED, thread=Thread(thread_id="thread-1", namespace="model:task-1"))
+    next(flow)
+    flow.send([])
+    made = conversation("conv-2", summary="letta-adapters mark")
+    flow.send(made)
+    claim(flow, flow.send([made]))
+    assert asked(flow.send([])) == ("GET", "/v1/conversations/conv-2")
+    assert told(flow.send(made)) == told(next(begin(ASKED)))
+
+
 @pytest.mark.parametrize(
     "error",
     [TurnInterrupted("lost", accepted=None), ConnectFailed("refused", accepted=False)],
