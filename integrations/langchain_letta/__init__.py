@@ -1,6 +1,7 @@
 """Letta for LangChain: an agent as a chat model, a conversation as a chat history, a middleware for `create_agent`.
 
-`approval_requests` and `approval_result` carry a person's decisions on what the server may run.
+`approval_requests` and `approval_result` carry a person's decisions on what the server may run; `langchain_from_letta`
+and `letta_from_langchain` translate messages as a server stores them.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from langchain_letta.chat_model import ChatLetta
 from langchain_letta.decisions import ApprovalRequest, approval_requests, approval_result
 from langchain_letta.history import LettaChatMessageHistory
+from langchain_letta.langchain_to_stored import letta_from_langchain
 from langchain_letta.pinning import pin_to_history
+from langchain_letta.stored_to_langchain import langchain_from_letta
 
 if TYPE_CHECKING:
     from langchain_letta.middleware import LettaMiddleware
@@ -20,6 +23,8 @@ __all__ = [
     "LettaMiddleware",
     "approval_requests",
     "approval_result",
+    "langchain_from_letta",
+    "letta_from_langchain",
     "pin_to_history",
 ]
 

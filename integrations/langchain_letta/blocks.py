@@ -21,16 +21,19 @@ from letta_adapters.events import (
     Text,
     TurnPart,
 )
+from letta_adapters.wire import EventMessage, SummaryMessage, Unknown
 
 __all__ = [
     "WAITS",
     "Block",
     "Bound",
+    "arguments_in",
     "block_of",
     "call_chunk",
     "call_of",
     "invalid_call_of",
     "is_ours",
+    "legible",
     "reasoning_block",
 ]
 
@@ -66,10 +69,21 @@ def block_of(part: TurnPart) -> Block:
         case ServerToolResult():
             return _server_result(part)
         case Notice():
-            value = part.message.model_dump(mode="json", exclude_none=True)
-            return {"type": "non_standard", "value": value, "index": part.index}
+            return {"type": "non_standard", "value": _note(part.message), "index": part.index}
         case _:
             assert_never(part)
+
+
+def arguments_in(block: Block) -> str:
+    """The arguments of a server's call as JSON text, or as the text that is no JSON."""
+    extras: Any = block.get("extras") or {}
+    return extras.get("arguments") or json.dumps(block.get("args") or {}, ensure_ascii=False, default=str)
+
+
+def _note(message: SummaryMessage | EventMessage | Unknown) -> Any:
+    value = message.model_dump(mode="json", exclude_none=True)
+    # What an event tells may be null, and is no field of ours to leave out.
+    return {**value, "event_data": message.event_data} if isinstance(message, EventMessage) else value
 
 
 def reasoning_block(index: int, text: str, signature: str | None) -> Block:
@@ -97,6 +111,15 @@ def invalid_call_of(call: PendingCall) -> InvalidToolCall:
         args=_unrepairable(call.arguments),
         error="The arguments are not a JSON object.",
     )
+
+
+def legible(arguments: str) -> str:
+    """The arguments of a call as the agent wrote them, which a call that nobody can read may have as a JSON string."""
+    try:
+        inner: Any = json.loads(arguments)
+    except (ValueError, RecursionError):
+        return arguments
+    return inner if isinstance(inner, str) and _unrepairable(inner) == arguments else arguments
 
 
 def call_chunk(call: PendingCall) -> ToolCallChunk:

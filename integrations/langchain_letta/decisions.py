@@ -14,7 +14,7 @@ from langchain_core.messages import BaseMessage, ToolMessage
 
 from langchain_letta.blocks import WAITS
 
-__all__ = ["ApprovalRequest", "Decision", "approval_requests", "approval_result", "decision_of", "waiting_blocks"]
+__all__ = ["ApprovalRequest", "Decision", "approval_requests", "approval_result", "decision_kwargs", "decision_of", "waiting_blocks"]
 
 _KEY = "letta_approval"
 """Where a decision stands in `ToolMessage.additional_kwargs`."""
@@ -86,8 +86,13 @@ def approval_result(tool_call_id: str, approve: bool, reason: str | None = None)
         content=f"{said}: {reason}" if reason else f"{said}.",
         tool_call_id=tool_call_id,
         status="success" if approve else "error",
-        additional_kwargs={_KEY: {"approve": approve, "reason": reason}},
+        additional_kwargs=decision_kwargs(approve=approve, reason=reason),
     )
+
+
+def decision_kwargs(*, approve: bool, reason: str | None) -> dict[str, Any]:
+    """What marks a message as a decision, in its `additional_kwargs`."""
+    return {_KEY: {"approve": approve, "reason": reason}}
 
 
 def decision_of(message: ToolMessage) -> Decision | None:

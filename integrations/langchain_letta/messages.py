@@ -32,7 +32,7 @@ from letta_adapters.transcript import (
 )
 from letta_adapters.wire import Base64Image, ImageContent, LettaImage, TextContent, UrlImage
 
-__all__ = ["ANCHOR_KEY", "RUN_KEY", "from_langchain"]
+__all__ = ["ANCHOR_KEY", "RUN_KEY", "calls_in", "from_langchain"]
 
 ANCHOR_KEY = "letta"
 """Where an answer's anchor stands in `AIMessage.response_metadata`."""
@@ -60,7 +60,7 @@ def _entry(message: BaseMessage, position: int) -> Entry:
         case AIMessage():
             return AssistantEntry(
                 text=_text(message),
-                calls=_calls(message),
+                calls=calls_in(message),
                 server_calls=server_calls_of(message),
                 anchor=Anchor.from_metadata(message.response_metadata.get(ANCHOR_KEY))
                 or Anchor.from_metadata(message.response_metadata.get(RUN_KEY)),
@@ -115,7 +115,8 @@ def _only_text(message: BaseMessage, position: int) -> str:
     return _text(message)
 
 
-def _calls(message: AIMessage) -> tuple[Call, ...]:
+def calls_in(message: AIMessage) -> tuple[Call, ...]:
+    """The calls of an answer, those that nobody can read last."""
     valid = [
         Call(tool_call_id=call["id"] or "", name=call["name"], arguments=json.dumps(call["args"], ensure_ascii=False))
         for call in message.tool_calls

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from langchain_core.messages import AIMessage
 
-from langchain_letta.blocks import WAITS
+from langchain_letta.blocks import WAITS, arguments_in
 from letta_adapters.transcript import Call, ServerCall
 
 __all__ = ["server_calls_of"]
@@ -41,8 +41,8 @@ def server_calls_of(message: AIMessage) -> tuple[ServerCall, ...]:
 
 def _call(block: dict[str, Any], number: int) -> ServerCall:
     extras: Any = block.get("extras") or {}
-    arguments = extras.get("arguments") or json.dumps(block.get("args") or {}, ensure_ascii=False, default=str)
-    call = Call(tool_call_id=str(block.get("id") or number), name=str(block.get("name") or "?"), arguments=arguments)
+    name = str(block.get("name") or "?")
+    call = Call(tool_call_id=str(block.get("id") or number), name=name, arguments=arguments_in(block))
     return ServerCall(call=call, waits=bool(extras.get(WAITS)))
 
 

@@ -19,7 +19,7 @@ which is what `ChatLetta` gives, too.
 
 What a self-hosted server packs into a `user_message` by itself is no user's: a summary becomes that of a
 `summary_message`, an alert is kept as it is. Every message has the rows that it was made of in
-`response_metadata["letta_stored"]`: whole, so nothing is lost, and `stored_rows` reads them back.
+`response_metadata["letta_stored"]`: whole, so nothing is lost. `letta_from_langchain` is the way back.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from collections.abc import Collection, Sequence
 from typing import Any, Literal, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
-from pydantic import TypeAdapter
 
+from langchain_letta.decisions import decision_kwargs
 from langchain_letta.events import message_from
 from letta_adapters.assembly import Assembly
 from letta_adapters.client.listing import id_of
 from letta_adapters.delivery_steps import Delivered
 from letta_adapters.events import FinishedTurn, PendingCall
 from letta_adapters.matching import Row, is_input, is_the_servers
-from letta_adapters.stored_turns import TurnRows
+from letta_adapters.stored_turns import TurnGrouping, TurnRows
 from letta_adapters.system_text import digest_of
 from letta_adapters.transcript import Anchor, PendingRef
 from letta_adapters.wire import (
@@ -47,7 +47,6 @@ from letta_adapters.wire import (
     Base64Image,
     ContentPart,
     ImageContent,
-    Message,
     TextContent,
     ToolReturn,
     ToolReturnMessage,
@@ -60,15 +59,18 @@ from letta_adapters.wire import (
 )
 from letta_adapters.wire import SystemMessage as StoredSystemMessage
 
-__all__ = ["STORED_KEY", "StoredToLangChain", "stored_in", "stored_rows"]
+__all__ = ["STORED_KEY", "StoredToLangChain", "langchain_from_letta", "said_by", "stored_in"]
 
 STORED_KEY = "letta_stored"
-"""Where a message says what it was made of, in `response_metadata`: `{"conversation_id", "rows"}`."""
+"""Where a message says what it was made of, in `response_metadata`: `{"conversation_id", "rows", "said"}`.
+
+`said` is a digest of what the message said when it was made, so that one that was changed since can be told.
+"""
 
 _INSTRUCTIONS = frozenset({"system_message"})
 """What is left out unless it is asked for: instructions are the agent's or the program's, and no part of a dialogue."""
 
-_ROWS: TypeAdapter[list[Row]] = TypeAdapter(list[Message])
+_SAID = {"type", "content", "name", "tool_calls", "invalid_tool_calls", "tool_call_id", "status", "artifact"}
 
 Content = str | list[str | dict[Any, Any]]
 
@@ -104,7 +106,10 @@ class StoredToLangChain:
         told = [*self._results(turn), *(one for row in turn.said if (one := self._said(row)) is not None)]
         answer = self._answer(turn)
         self._tools = _names(turn.rows) or self._tools
-        return [*told, answer] if answer is not None else told
+        messages = [*told, answer] if answer is not None else told
+        for message in messages:
+            message.response_metadata[STORED_KEY]["said"] = said_by(message)
+        return messages
 
     def _hear(self, turn: TurnRows) -> None:
         """Keep what `ChatLetta` asks an anchor for: the system text that the conversation was told last."""
@@ -158,9 +163,11 @@ class StoredToLangChain:
         if isinstance(answer, ToolReturn):
             content, status = _content(answer.tool_return), answer.status
             logs = {"stdout": answer.stdout, "stderr": answer.stderr}
+            kwargs: dict[str, Any] = {}
         else:
             content, status = answer.reason or "", _status(answer)
             logs: dict[str, list[str] | None] = {}
+            kwargs = decision_kwargs(approve=answer.approve, reason=answer.reason)
         return ToolMessage(
             content,
             tool_call_id=answer.tool_call_id,
@@ -168,6 +175,7 @@ class StoredToLangChain:
             name=name,
             id=f"{id_of(rows[-1])}-{answer.tool_call_id}",  # results of one message share its id
             artifact={stream: lines for stream, lines in logs.items() if lines} or None,
+            additional_kwargs=kwargs,
             response_metadata=self._stored(*rows),
         )
 
@@ -235,18 +243,37 @@ def stored_in(message: BaseMessage) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def stored_rows(messages: Sequence[BaseMessage]) -> list[Row]:
-    """The rows that messages were made of, each once, in order; none for messages that were not read from a server."""
-    raw: list[Any] = []
-    for message in messages:
-        stored = message.response_metadata.get(STORED_KEY)
-        rows: Any = cast("dict[str, Any]", stored).get("rows") if isinstance(stored, dict) else None
-        raw.extend(row for row in rows or () if row not in raw[-_SHARED:])
-    return _ROWS.validate_python(raw)
+def said_by(message: BaseMessage) -> str:
+    """A digest of what a message says; where it stands and what came with it is no part of that."""
+    told = message.model_dump(mode="json", include=_SAID, fallback=str)
+    return digest_of(json.dumps(told, sort_keys=True))
 
 
-_SHARED = 200
-"""Rows back that another message of the same turn may be made of, too: the results of calls that ran side by side."""
+def langchain_from_letta(rows: Sequence[Row], *, conversation_id: str, agent_id: str) -> list[BaseMessage]:
+    """Translate stored messages, such as `conversations.messages.list` gives or a file of them has.
+
+    `LettaChatMessageHistory` reads a conversation from its server; this is for rows that are here already. A turn of
+    the agent becomes one `AIMessage`, system messages are among the others, and `letta_from_langchain` is the way back.
+
+    Args:
+        rows: The messages, oldest first.
+        conversation_id: The conversation that they are of.
+        agent_id: Its agent.
+
+    Example:
+        ```python
+        from langchain_letta import langchain_from_letta
+        from letta_adapters.wire import AssistantMessage, UserMessage
+
+        rows = [UserMessage(id="message-1", content="Hello"), AssistantMessage(id="message-2", content="Hello, Ann.")]
+        for message in langchain_from_letta(rows, conversation_id="conv-1", agent_id="agent-1"):
+            print(message.type, message.text)
+        ```
+    """
+    turns = TurnGrouping()
+    include = {_unpacked(row).message_type for row in rows}
+    translate = StoredToLangChain(conversation_id=conversation_id, agent_id=agent_id, include=include)
+    return [message for turn in [*turns.feed(rows), *turns.finish()] for message in translate.messages(turn)]
 
 
 def _of_the_answer(turn: TurnRows) -> list[Row]:

@@ -13,8 +13,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from letta_client import Letta
 from pydantic import SecretStr
 
-from langchain_letta import ChatLetta, LettaChatMessageHistory
-from langchain_letta.stored_to_langchain import stored_rows
+from langchain_letta import ChatLetta, LettaChatMessageHistory, letta_from_langchain
 from letta_adapters.errors import AuthenticationError, ConnectFailed, NotFound
 from tests.conftest import TIMEOUT, Backend, fresh_agent, fresh_conversation
 from tests.langchain.readback import Reader, story_of
@@ -102,7 +101,7 @@ async def test_its_messages_have_the_ids_otids_and_dates_of_the_server(
     read: Read, model: ChatLetta, backend: Backend, reader: Reader
 ) -> None:
     conversation_id = conversation_of(dialogue(model)[-1])
-    rows = [row.model_dump(mode="json") for row in stored_rows(await read(of(conversation_id, backend)))]
+    rows = [row.model_dump(mode="json") for row in letta_from_langchain(await read(of(conversation_id, backend)))]
     listed = reader.rows(conversation_id)
     for key in ("id", "otid", "message_type", "run_id", "step_id"):
         assert [row[key] for row in rows] == [row[key] for row in listed]
@@ -211,7 +210,7 @@ def test_a_turn_that_is_under_way_is_shown_when_it_is_stored(
 async def test_a_filter_leaves_the_other_types_out(read: Read, model: ChatLetta, backend: Backend) -> None:
     conversation_id = conversation_of(dialogue(model)[-1])
     texts = await read(of(conversation_id, backend, include=["user_message", "assistant_message"], page_size=3))
-    assert {row.message_type for row in stored_rows(texts)} == {"user_message", "assistant_message"}
+    assert {row.message_type for row in letta_from_langchain(texts)} == {"user_message", "assistant_message"}
     prompt, *_ = await read(of(conversation_id, backend, include=["system_message"]))
     assert isinstance(prompt, SystemMessage)
 
@@ -230,7 +229,7 @@ def test_after_a_compaction_all_that_was_said_is_shown_with_the_summary_in_its_p
     assert [message.text for message in after[:8]] == [message.text for message in before]
     assert [message.text for message in after[8::2]] == [f"new {number}" for number in range(4)]
     assert [block["type"] for block in after[7].content_blocks] == ["text", "non_standard"]
-    assert [row.message_type for row in stored_rows(after)].count("user_message") == 9
+    assert [row.message_type for row in letta_from_langchain(after)].count("user_message") == 9
 
 
 @pytest.mark.parametrize("mode", ["pinned", "followed"])

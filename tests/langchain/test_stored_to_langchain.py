@@ -17,8 +17,9 @@ from langchain_core.messages import (
     messages_to_dict,
 )
 
+from langchain_letta import letta_from_langchain
 from langchain_letta.messages import from_langchain
-from langchain_letta.stored_to_langchain import stored_in, stored_rows
+from langchain_letta.stored_to_langchain import stored_in
 from letta_adapters.matching import Row
 from letta_adapters.planner import Target, plan
 from letta_adapters.transcript import Anchor
@@ -82,18 +83,18 @@ def blocks(message: BaseMessage) -> list[str]:
 
 
 def test_every_row_is_read_back_out_of_the_messages_once_and_in_order() -> None:
-    assert stored_rows(translated(WHOLE, include=[*EVERYTHING, "citation_message"])) == WHOLE
+    assert letta_from_langchain(translated(WHOLE, include=[*EVERYTHING, "citation_message"])) == WHOLE
 
 
 def test_without_a_filter_all_but_system_messages_are_given() -> None:
     dialogue = [one for one in WHOLE if one.message_type != "system_message"]
-    assert stored_rows(translated(WHOLE)) == dialogue
+    assert letta_from_langchain(translated(WHOLE)) == dialogue
     assert "system" not in kinds(translated(WHOLE))
 
 
 def test_rows_survive_a_checkpoint() -> None:
     messages = translated(WHOLE)
-    assert stored_rows(messages_from_dict(messages_to_dict(messages))) == stored_rows(messages)
+    assert letta_from_langchain(messages_from_dict(messages_to_dict(messages))) == letta_from_langchain(messages)
 
 
 def test_a_turn_is_what_was_said_and_one_answer() -> None:
@@ -179,7 +180,7 @@ def test_the_servers_results_and_the_clients_in_one_row_go_where_they_belong() -
     assert mine.tool_call_id == "client"
     results = [block for block in answer.content_blocks if block["type"] == "server_tool_result"]
     assert [block["tool_call_id"] for block in results] == ["server"]
-    assert stored_rows(translated(rows)) == rows
+    assert letta_from_langchain(translated(rows)) == rows
 
 
 def test_what_the_server_packs_into_a_users_message_is_no_humans() -> None:
@@ -262,7 +263,9 @@ def test_the_system_text_that_the_conversation_was_told_is_not_sent_again() -> N
 def test_a_filter_gives_rows_of_its_types_only() -> None:
     wanted = ["user_message", "assistant_message"]
     messages = translated(WHOLE, include=wanted)
-    assert {one.message_type for one in stored_rows(messages) if not isinstance(one, SummaryMessage)} == set(wanted)
+    assert {one.message_type for one in letta_from_langchain(messages) if not isinstance(one, SummaryMessage)} == set(
+        wanted
+    )
     assert kinds(messages) == ["human", "ai", "human", "ai", "human", "ai"]
     assert [message.text for message in messages] == ["2 + 2?", "four", "and this?", "one moment", "and now?", "fine"]
     assert isinstance(messages[3], AIMessage)
@@ -271,7 +274,7 @@ def test_a_filter_gives_rows_of_its_types_only() -> None:
 
 def test_a_filter_finds_summaries_however_they_are_packed() -> None:
     messages = translated(WHOLE, include=["summary_message"])
-    assert [one.model_dump()["id"] for one in stored_rows(messages)] == ["message-sum", "message-packed"]
+    assert [one.model_dump()["id"] for one in letta_from_langchain(messages)] == ["message-sum", "message-packed"]
     assert kinds(messages) == ["ai", "ai"]
 
 
@@ -281,7 +284,7 @@ def test_messages_that_no_run_made_are_turns_as_they_alternate() -> None:
     )
     messages = translated(rows)
     assert [message.text for message in messages] == ["one", "first", "two", "second"]
-    assert stored_rows(messages) == rows
+    assert letta_from_langchain(messages) == rows
 
 
 TEXTS = st.text(max_size=8)
@@ -317,5 +320,5 @@ def any_row(draw: st.DrawFn) -> dict[str, Any]:
 def test_no_row_is_lost_or_told_twice_whatever_the_order(rows: list[dict[str, Any]]) -> None:
     numbered = parsed(*({**one, "date": f"2026-01-01T00:00:{number:02}Z"} for number, one in enumerate(rows)))
     messages = translated(numbered, include=[*EVERYTHING, "future_message"])
-    told = [one.model_dump() for one in stored_rows(messages)]
+    told = [one.model_dump() for one in letta_from_langchain(messages)]
     assert sorted(map(repr, told)) == sorted(repr(one.model_dump()) for one in numbered)
