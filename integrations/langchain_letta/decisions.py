@@ -14,7 +14,15 @@ from langchain_core.messages import BaseMessage, ToolMessage
 
 from langchain_letta.blocks import WAITS
 
-__all__ = ["ApprovalRequest", "Decision", "approval_requests", "approval_result", "decision_kwargs", "decision_of", "waiting_blocks"]
+__all__ = [
+    "ApprovalRequest",
+    "Decision",
+    "approval_requests",
+    "approval_result",
+    "decision_kwargs",
+    "decision_of",
+    "waiting_blocks",
+]
 
 _KEY = "letta_approval"
 """Where a decision stands in `ToolMessage.additional_kwargs`."""

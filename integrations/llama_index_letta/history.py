@@ -10,8 +10,8 @@
 | `system_message`, `summary_message`, `event_message`, any type not known | role `system` |
 
 What a self-hosted server packs into a `user_message` by itself is no user's, so it has the role `system`, too. Every
-message has the rows that it was made of in `additional_kwargs["letta"]`: whole, so nothing is lost, and `stored_rows`
-reads them back.
+message has the rows that it was made of in `additional_kwargs["letta"]`: whole, so nothing is lost.
+`letta_from_llama_index` is the way back.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from typing import Any, cast
 
 from llama_index.core.base.llms.types import ChatMessage, ContentBlock, MessageRole, TextBlock, ThinkingBlock
 from llama_index.core.base.llms.types import ToolCallBlock as CallBlock
-from pydantic import TypeAdapter
 
 from letta_adapters.client.endpoints import Endpoint
 from letta_adapters.client.listing import LEAST_PAGE, Page, id_of, pages_of
 from letta_adapters.matching import Row, is_the_servers
+from letta_adapters.system_text import digest_of
 from letta_adapters.wire import (
     ApprovalRequestMessage,
     ApprovalResponseMessage,
@@ -34,7 +34,6 @@ from letta_adapters.wire import (
     AssistantMessage,
     EventMessage,
     HiddenReasoningMessage,
-    Message,
     ReasoningMessage,
     SummaryMessage,
     SystemMessage,
@@ -46,17 +45,12 @@ from letta_adapters.wire import (
     calls_of,
     returns_of,
 )
-from llama_index_letta.messages import LETTA_KEY, blocks_from_content, letta_of, tool_kwargs
+from llama_index_letta.messages import LETTA_KEY, blocks_from_content, tool_kwargs
 
-__all__ = ["StoredToLlamaIndex", "checked_page_size", "read_history", "stored_rows"]
+__all__ = ["StoredToLlamaIndex", "checked_page_size", "llama_index_from_letta", "read_history", "said_by"]
 
 _INSTRUCTIONS = frozenset({"system_message"})
 """What is left out unless it is asked for: instructions are the agent's or the program's, and no part of a dialogue."""
-
-_SHARED = 200
-"""Rows back that another message may be made of, too: the results of calls that ran side by side."""
-
-_ROWS: TypeAdapter[list[Row]] = TypeAdapter(list[Message])
 
 _Answer = ToolReturn | ApprovalReturn
 _OfAStep = AssistantMessage | ReasoningMessage | HiddenReasoningMessage | ToolCallMessage | ApprovalRequestMessage
@@ -98,13 +92,37 @@ def checked_page_size(page_size: int) -> int:
     return page_size
 
 
-def stored_rows(messages: Sequence[ChatMessage]) -> list[Row]:
-    """The rows that messages were made of, each once, in order; none for messages that were not read from a server."""
-    raw: list[Any] = []
-    for message in messages:
-        rows: Any = (letta_of(message) or {}).get("rows") or ()
-        raw.extend(row for row in rows if row not in raw[-_SHARED:])
-    return _ROWS.validate_python(raw)
+def llama_index_from_letta(rows: Sequence[Row], *, conversation_id: str, agent_id: str) -> list[ChatMessage]:
+    """Translate stored messages, such as `conversations.messages.list` gives or a file of them has.
+
+    An engine's `chat_history` reads a conversation from its server; this is for rows that are here already. A step of
+    the agent becomes one message, instructions are among the others, and `letta_from_llama_index` is the way back.
+
+    Args:
+        rows: The messages, oldest first.
+        conversation_id: The conversation that they are of.
+        agent_id: Its agent.
+
+    Example:
+        ```python
+        from letta_adapters.wire import AssistantMessage, UserMessage
+        from llama_index_letta import llama_index_from_letta
+
+        rows = [UserMessage(id="message-1", content="Hello"), AssistantMessage(id="message-2", content="Hello, Ann.")]
+        for message in llama_index_from_letta(rows, conversation_id="conv-1", agent_id="agent-1"):
+            print(message.role.value, message.content)
+        ```
+    """
+    include = {row.message_type for row in rows}
+    translate = StoredToLlamaIndex(conversation_id=conversation_id, agent_id=agent_id, include=include)
+    return [*translate.feed(rows), *translate.finish()]
+
+
+def said_by(message: ChatMessage) -> str:
+    """A digest of what a message says; what it was made of is no part of that."""
+    kwargs = {name: value for name, value in message.additional_kwargs.items() if name != LETTA_KEY}
+    blocks = [block.model_dump(mode="json", exclude_none=True) for block in message.blocks]
+    return digest_of(json.dumps([message.role.value, blocks, kwargs], sort_keys=True, default=str))
 
 
 class StoredToLlamaIndex:
@@ -219,7 +237,9 @@ class StoredToLlamaIndex:
     ) -> ChatMessage:
         raw = [row.model_dump(mode="json", exclude_unset=True) for row in rows]
         letta = {**self._place, "message_id": id_of(rows[-1]), **(known or {}), "rows": raw}
-        return ChatMessage(role=role, blocks=list(blocks), additional_kwargs={**(kwargs or {}), LETTA_KEY: letta})
+        message = ChatMessage(role=role, blocks=list(blocks), additional_kwargs={**(kwargs or {}), LETTA_KEY: letta})
+        letta["said"] = said_by(message)  # so that a message that was changed since can be told
+        return message
 
 
 def _named(name: str | None) -> dict[str, Any]:

@@ -62,6 +62,7 @@ __all__ = [
     "LETTA_KEY",
     "WAITS_KEY",
     "Message",
+    "arguments_in",
     "blocks_from_content",
     "blocks_from_turn",
     "from_llama_index",
@@ -157,13 +158,17 @@ def _calls(message: ChatMessage) -> tuple[Call, ...]:
         Call(
             tool_call_id=block.tool_call_id or "",
             name=block.tool_name,
-            arguments=block.tool_kwargs
-            if isinstance(block.tool_kwargs, str)
-            else json.dumps(block.tool_kwargs, ensure_ascii=False),
+            arguments=arguments_in(block),
         )
         for block in message.blocks
         if isinstance(block, ToolCallBlock)
     )
+
+
+def arguments_in(block: ToolCallBlock) -> str:
+    """The arguments of a call as JSON text, or as the text that is none."""
+    kwargs = block.tool_kwargs
+    return kwargs if isinstance(kwargs, str) else json.dumps(kwargs, ensure_ascii=False)
 
 
 def _only_text(message: ChatMessage, where: str) -> str:
@@ -266,7 +271,10 @@ def _told(part: TurnPart) -> dict[str, Any]:
     """A part as JSON."""
     kind = type(part).__name__
     if isinstance(part, Notice):
-        return {"kind": kind, "message": part.message.model_dump(mode="json", exclude_unset=True)}
+        raw = part.message.model_dump(mode="json", exclude_unset=True)
+        # A summary that a server packed has its type from us, so nobody set it.
+        known = {} if isinstance(part.message, Unknown) else {"message_type": part.message.message_type}
+        return {"kind": kind, "message": {**raw, **known}}
     told: dict[str, Any] = {"kind": kind, **_known(**asdict(part))}
     del told["index"]
     if isinstance(part, ServerToolResult) and not isinstance(part.content, str):

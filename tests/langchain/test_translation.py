@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ from letta_adapters.wire import (
     UserMessage,
     returns_of,
 )
+from tests.snapshots import check
 from tests.stored_types import CONVERSATIONS, EXAMPLES, ROWS, TURNS, Json, dumped, parsed, said
 
 PLACE = {"conversation_id": "conv-1", "agent_id": "agent-1"}
@@ -163,3 +165,20 @@ def test_messages_kept_without_a_digest_are_taken_for_unchanged() -> None:
     for message in messages:
         del message.response_metadata[STORED_KEY]["said"]
     assert letta_from_langchain(messages) == TURNS
+
+
+SNAPSHOT = Path(__file__).with_name("translation.json")
+
+
+def test_an_example_of_each_type_becomes_what_the_snapshot_shows() -> None:
+    told = {
+        name: {"stored": row, "messages": [_shown(one) for one in translated([row])]} for name, row in EXAMPLES.items()
+    }
+    check(SNAPSHOT, told)
+
+
+def _shown(message: BaseMessage) -> Json:
+    """A message without what is the same in all of them."""
+    fields = message.model_dump(mode="json", exclude_defaults=True)
+    fields["response_metadata"].pop(STORED_KEY)
+    return {"type": message.type, **fields}

@@ -18,8 +18,8 @@ from llama_index.core.base.llms.types import (
 
 from letta_adapters.errors import NotFound
 from letta_adapters.transcript import Anchor
-from llama_index_letta import LettaChatEngine
-from llama_index_letta.history import StoredToLlamaIndex, stored_rows
+from llama_index_letta import LettaChatEngine, letta_from_llama_index
+from llama_index_letta.history import StoredToLlamaIndex
 from llama_index_letta.messages import letta_of
 from tests.conftest import TIMEOUT, Backend
 from tests.langchain.readback import Reader
@@ -95,7 +95,7 @@ async def test_a_history_is_what_the_server_holds(blocking: bool, make_engine: M
 async def test_nothing_of_it_is_lost(blocking: bool, make_engine: MakeEngine, reader: Reader) -> None:
     engine = make_engine(tools=[add])
     dialogue(engine)
-    rows = [row.model_dump(mode="json") for row in stored_rows(await read(engine, blocking=blocking))]
+    rows = [row.model_dump(mode="json") for row in letta_from_llama_index(await read(engine, blocking=blocking))]
     listed = reader.rows(conversation_of(engine))
     for key in ("id", "otid", "message_type", "run_id", "step_id"):
         assert [row[key] for row in rows] == [row[key] for row in listed]
@@ -231,14 +231,14 @@ ROWS: list[Json] = [
 
 
 def test_rows_are_read_back_whole_and_once() -> None:
-    assert [one.model_dump(mode="json", exclude_unset=True) for one in stored_rows(translated(ROWS))] == ROWS
+    assert [one.model_dump(mode="json", exclude_unset=True) for one in letta_from_llama_index(translated(ROWS))] == ROWS
 
 
 def test_messages_survive_json() -> None:
     messages = translated(ROWS)
     again = [ChatMessage.model_validate(json.loads(message.model_dump_json())) for message in messages]
     assert again == messages
-    assert [one.model_dump(mode="json", exclude_unset=True) for one in stored_rows(again)] == ROWS
+    assert [one.model_dump(mode="json", exclude_unset=True) for one in letta_from_llama_index(again)] == ROWS
 
 
 def test_a_step_that_waits_is_an_anchor() -> None:
@@ -247,10 +247,6 @@ def test_a_step_that_waits_is_an_anchor() -> None:
     assert anchor is not None
     assert (anchor.conversation_id, anchor.message_id) == (CONVERSATION, "message-m2")
     assert [one.tool_call_id for one in anchor.pending] == ["c1", "c2"]
-
-
-def test_messages_of_others_have_no_rows() -> None:
-    assert stored_rows([ChatMessage(content="hello")]) == []
 
 
 # Conversations that are left.
