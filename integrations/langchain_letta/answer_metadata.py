@@ -9,6 +9,7 @@ from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, Us
 
 from langchain_letta.blocks import Bound, is_ours
 from langchain_letta.messages import ANCHOR_KEY
+from letta_adapters.compacting import compactions_in
 from letta_adapters.delivery_steps import Delivered
 from letta_adapters.events import FinishedTurn
 from letta_adapters.transcript import Anchor
@@ -47,6 +48,8 @@ def metadata_of(delivered: Delivered, *, model_name: str, bound: Bound = None) -
     if turn.usage is not None:
         letta["step_count"] = turn.usage.step_count
         letta["context_tokens"] = turn.usage.context_tokens
+    if compactions := compactions_in(turn):
+        letta["compactions"] = compactions
     return {
         "model_provider": PROVIDER,
         "model_name": model_name,

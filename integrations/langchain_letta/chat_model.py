@@ -18,11 +18,11 @@ from pydantic import BaseModel
 from typing_extensions import override
 
 from langchain_letta.blocks import Bound
+from langchain_letta.compaction import CompactableModel
 from langchain_letta.errors import both_trees
 from langchain_letta.events import Chunks, message_from
 from langchain_letta.messages import from_langchain
 from langchain_letta.outputs import Method, Schema, parser_of_call, parser_of_text, structured, why_not
-from langchain_letta.overrides import OverridableModel
 from langchain_letta.protocol_events import ProtocolEvents, error_event
 from langchain_letta.structured import ANSWER_SCHEMA, ANSWER_TOOL, StructuredAnswer, atold_whole, told_whole
 from langchain_letta.threads import thread_of
@@ -42,7 +42,7 @@ _KNOWN_KWARGS = frozenset(
 """The arguments of a call that are no fields, and what LangChain passes on for its own traces."""
 
 
-class ChatLetta(OverridableModel):
+class ChatLetta(CompactableModel):
     """A Letta agent as a LangChain chat model.
 
     LangChain passes the whole transcript on every call; Letta remembers it. `ChatLetta` sends what is new, once.
@@ -61,6 +61,9 @@ class ChatLetta(OverridableModel):
     ignored, which is logged once: they are settings of the agent.
     Letta has no `tool_choice`: a framework that forces a call and asks again gets the agent asked once for it by name,
     then a `NothingToSend`.
+
+    A compaction that the server makes while a turn runs is seen: a `non_standard` block has the summary where it came,
+    in a stream as well, and `response_metadata["letta"]["compactions"]` lists `message_id`, `summary` and `stats`.
 
     Raises:
         ValueError: At construction, when neither an agent nor a conversation is given or an id is malformed; on a

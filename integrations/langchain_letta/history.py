@@ -23,7 +23,8 @@ from letta_adapters.client.asking import aask, ask
 from letta_adapters.client.endpoints import Endpoint, check_agent_id, check_conversation_id
 from letta_adapters.client.listing import LEAST_PAGE
 from letta_adapters.client.settings import Settings
-from letta_adapters.wire import MessageType
+from letta_adapters.compacting import acompact, compact
+from letta_adapters.wire import CompactionResponse, CompactionSettings, MessageType
 
 __all__ = ["LettaChatMessageHistory", "OnNewMessages"]
 
@@ -32,6 +33,9 @@ OnNewMessages = Literal["error", "ignore"]
 _LOG = logging.getLogger("langchain_letta")
 _CLIENTS = Clients()
 """Of all histories that bring no `httpx` client: LangChain makes a new history for every call."""
+
+_BUSY_TIMEOUT = 60.0
+"""Seconds that a compaction waits for a turn of this process that is being sent."""
 
 T = TypeVar("T")
 
@@ -249,6 +253,28 @@ class LettaChatMessageHistory(BaseChatMessageHistory):
         """
         self._check_may_go(delete=delete)
         self._place = await self._arun(leave(await self.aopen(), self._session_id, delete=delete))
+
+    def compact(self, compaction_settings: CompactionSettings | None = None) -> CompactionResponse:
+        """Replace the older messages in the conversation's context by a summary; `messages` shows them still.
+
+        Args:
+            compaction_settings: How; what is not set is the agent's setting, or the server's.
+
+        Raises:
+            ConversationBusy: A turn of this process is under way in the conversation.
+            InvalidRequest: There is too little to summarize.
+        """
+        place = self.open()
+        return compact(
+            self._client, place.conversation_id, place.agent_id, compaction_settings, busy_timeout=_BUSY_TIMEOUT
+        )
+
+    async def acompact(self, compaction_settings: CompactionSettings | None = None) -> CompactionResponse:
+        """Replace the older messages in the conversation's context by a summary; the twin of `compact`."""
+        place = await self.aopen()
+        return await acompact(
+            self._async_client, place.conversation_id, place.agent_id, compaction_settings, busy_timeout=_BUSY_TIMEOUT
+        )
 
     def __repr__(self) -> str:
         where = self.conversation_id or f"session {self._session_id!r}"

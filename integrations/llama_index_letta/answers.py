@@ -20,7 +20,8 @@ class LettaChatResponse(AgentChatResponse):
         sources: What the tools gave, in the order of their ends.
         source_nodes: The nodes that query engines and retrievers found.
         metadata: `agent_id`, `conversation_id`, `run_id` (the last), `run_ids`, `message_ids`, `stop_reason`, `usage`
-            (tokens, summed over the rounds), `step_count`.
+            (tokens, summed over the rounds), `step_count`; `compactions`, where the server summed up what was said
+            while the turn ran: `message_id`, `summary`, `stats`. A stream has them in its `metadata` as they come.
         message: The answer as a message: thoughts, calls and texts, in order.
     """
 

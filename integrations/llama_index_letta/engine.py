@@ -17,13 +17,13 @@ from letta_adapters.client import AsyncLettaClient, LettaClient
 from letta_adapters.client.places import check_place
 from letta_adapters.wire import MessageType
 from llama_index_letta.answers import LettaChatResponse
+from llama_index_letta.compaction import CompactableChat
 from llama_index_letta.connecting import Connections
 from llama_index_letta.engine_tool import LettaEngineTool
 from llama_index_letta.history import checked_page_size
 from llama_index_letta.messages import Message, user_input
 from llama_index_letta.options import EngineOptions, HistoryGuard
 from llama_index_letta.place import Place
-from llama_index_letta.repl import TerminalChat
 from llama_index_letta.streaming import LettaStreamingResponse
 from llama_index_letta.tools import AnyTool, as_llama_tools
 from llama_index_letta.tracing import opens_its_own_span
@@ -32,7 +32,7 @@ from llama_index_letta.turns import Call, Turns, astop, stop
 __all__ = ["LettaChatEngine"]
 
 
-class LettaChatEngine(TerminalChat):
+class LettaChatEngine(CompactableChat):
     """A Letta agent as a LlamaIndex chat engine.
 
     The server keeps the conversation and the agent remembers it: a turn sends its message and nothing else, and the

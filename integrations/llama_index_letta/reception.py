@@ -16,8 +16,10 @@ from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.schema import NodeWithScore
 from llama_index.core.tools import ToolOutput
 
-from letta_adapters.events import FinishedTurn, ReasoningDelta, TextDelta, TurnStarted
+from letta_adapters.compacting import compaction_of
+from letta_adapters.events import FinishedTurn, Notice, ReasoningDelta, TextDelta, TurnStarted
 from letta_adapters.loop import LoopEvent, LoopResult, Over, RoundFinished, ToolFinished, ToolStarted
+from letta_adapters.wire import SummaryMessage
 from llama_index_letta.answers import LettaChatResponse
 from llama_index_letta.messages import message_from_turns
 from llama_index_letta.outputs import output_from_execution, source_nodes_of
@@ -62,6 +64,7 @@ class Reception:
         self._place = place
         self._runs: list[str] = []
         self._turns: list[FinishedTurn] = []
+        self._compactions: list[dict[str, object]] = []
         self._part: int | None = None  # the part of this round that the last text belonged to
         self._any_text = False
 
@@ -100,6 +103,8 @@ class Reception:
                 self._part = None
                 self.trace.round_finished(event.turn)
                 piece = Piece(event=event, message=message_from_turns(self._turns))
+            case Notice(message=SummaryMessage() as summary):
+                self._compactions.append(compaction_of(summary))
             case ToolStarted():
                 self.trace.tool_started(event.call)
             case ToolFinished():
@@ -217,6 +222,7 @@ class Reception:
             "stop_reason": self._turns[-1].stop_reason if self._turns else None,
             "usage": usage.model_dump(exclude_none=True, exclude={"message_type"}) if usage is not None else None,
             "step_count": usage.step_count if usage is not None else None,
+            **({"compactions": list(self._compactions)} if self._compactions else {}),
         }
 
 

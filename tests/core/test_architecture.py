@@ -17,7 +17,18 @@ FRAMEWORKS = {"langchain", "langchain_core", "langgraph", "llama_index", "langch
 
 ORDER = (
     ("errors", "version", "retry", "locks", "wire", "redaction"),
-    ("exchange", "sse", "assembly", "transcript", "identity", "matching", "pending", "memory"),
+    (
+        "exchange",
+        "sse",
+        "assembly",
+        "disassembly",
+        "composing",
+        "transcript",
+        "identity",
+        "matching",
+        "pending",
+        "memory",
+    ),
     ("under_way", "steps", "connections", "joins", "waiting"),
     ("alignment", "plans"),
     ("anchoring",),
@@ -30,7 +41,7 @@ ORDER = (
     ("job",),
     ("creation", "looking", "sending"),
     ("delivery", "loop"),
-    ("carriers",),
+    ("carriers", "compacting"),
 )
 LAYERS = {name: layer for layer, names in enumerate(ORDER) for name in names}
 """Arrows point to a lower layer, or stay inside a package; a module that is not listed is not restricted."""

@@ -49,12 +49,13 @@ def test_each_type_comes_back_as_it_was(example: Json) -> None:
     assert dumped(letta_from_llama_index(translated([example]))) == dumped(parsed([example]))
 
 
+@settings(deadline=None)
 @given(row=ROWS)
 def test_whatever_a_row_says_it_comes_back_as_it_was(row: Json) -> None:
     assert dumped(letta_from_llama_index(translated([row]))) == dumped(parsed([row]))
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(rows=CONVERSATIONS)
 def test_every_row_of_a_conversation_comes_back_once_and_in_order(rows: list[Json]) -> None:
     assert dumped(letta_from_llama_index(translated(rows))) == dumped(parsed(rows))
@@ -71,6 +72,7 @@ IN_BLOCKS = (
 """Types that LlamaIndex has blocks for: a message of it says all that they say."""
 
 
+@settings(deadline=None)
 @given(row=ROWS.filter(lambda row: row["message_type"] in IN_BLOCKS and isinstance(row.get("content", ""), str)))
 def test_what_a_row_says_is_in_the_message_itself(row: Json) -> None:
     messages = translated([row])
