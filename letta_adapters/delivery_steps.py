@@ -48,6 +48,14 @@ class TurnOptions:
     override_system: str | None = None
     include_return_message_types: tuple[MessageType, ...] | None = None
     background: bool | None = None
+    return_logprobs: bool = False
+    top_logprobs: int | None = None
+    return_token_ids: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether the answer is asked for whole: what it looked like token by token no stream tells."""
+        return self.return_logprobs or self.return_token_ids
 
 
 @dataclass(frozen=True, kw_only=True)

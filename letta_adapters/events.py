@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from letta_adapters.wire import ContentPart, EventMessage, SummaryMessage, Unknown, UsageStatistics
+from letta_adapters.wire import (
+    ContentPart,
+    EventMessage,
+    Logprobs,
+    SummaryMessage,
+    TokenTurn,
+    Unknown,
+    UsageStatistics,
+)
 
 __all__ = [
     "AnswerStarted",
@@ -148,6 +156,8 @@ class FinishedTurn:
         parts: What came, in order.
         stop_reason: Why it ended, as the server says it.
         usage: Tokens, summed over the steps; `None` when the server sent none.
+        logprobs: The tokens of the last call of the model, where they were asked for.
+        token_turns: The tokens of all calls and the results between them, where they were asked for.
     """
 
     conversation_id: str
@@ -159,6 +169,8 @@ class FinishedTurn:
     parts: tuple[TurnPart, ...] = ()
     stop_reason: str
     usage: UsageStatistics | None = None
+    logprobs: Logprobs | Unknown | None = None
+    token_turns: tuple[TokenTurn | Unknown, ...] | None = None
 
     @property
     def text(self) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
+from pydantic import ValidationError
+
 from letta_adapters import sse
 from letta_adapters.assembly import Assembly
 from letta_adapters.errors import LettaError, ProtocolError, TurnFailed
@@ -20,10 +22,13 @@ from letta_adapters.wire import (
     AssistantMessage,
     ErrorMessage,
     KnownMessage,
+    LettaResponse,
+    Logprobs,
     Ping,
     ReasoningMessage,
     StopReason,
     StreamEvent,
+    TokenTurn,
     Unknown,
     UsageStatistics,
     parse_event,
@@ -78,6 +83,8 @@ class RunStream:
         self.last_seq = last_seq
         self.stop: StopReason | None = None
         self.usage: UsageStatistics | None = None
+        self.logprobs: Logprobs | Unknown | None = None
+        self.token_turns: tuple[TokenTurn | Unknown, ...] | None = None
         self.marked_end = False
         self.began: datetime | None = None  # when the first event was made, by the server's clock
 
@@ -104,6 +111,24 @@ class RunStream:
         """Take what the server recorded of the end of the run, all messages of which were streamed."""
         self.usage = self.usage or stored.usage
         self._error = self._error or stored.error
+
+    def take_whole(self, body: bytes) -> None:
+        """Take an answer that did not stream.
+
+        Raises:
+            ProtocolError: It is none.
+        """
+        try:
+            answer = LettaResponse.model_validate_json(body)
+        except ValidationError:
+            raise ProtocolError(
+                f"The server sent an answer that is none of a turn: {excerpt(body)!r}", accepted=None
+            ) from None
+        for message in answer.messages:
+            self._message(message)
+        self.stop, self.usage = answer.stop_reason, answer.usage
+        self.logprobs = answer.logprobs
+        self.token_turns = tuple(answer.turns) if answer.turns is not None else None
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes.

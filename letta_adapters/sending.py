@@ -144,6 +144,10 @@ class Sending:
             override_system=made.override_system or options.override_system,
             include_return_message_types=options.include_return_message_types,
             background=options.background is not False,
+            whole=options.whole,
+            return_logprobs=options.return_logprobs or None,
+            top_logprobs=options.top_logprobs,
+            return_token_ids=options.return_token_ids or None,
             on_abandon=self.job.policies.on_abandon,
         )
 

@@ -63,6 +63,7 @@ class _State(Enum):
     SENT = "sent"  # a request of the turn is on its way
     REFUSED = "refused"  # reading the body of an error answer
     STREAMING = "streaming"
+    WHOLE = "whole"  # reading an answer that does not stream
     ASKING = "asking"  # reading what the server stored
     OVER = "over"
 
@@ -113,6 +114,7 @@ class Turn:
         self._capabilities = capabilities or Capabilities()
         dedupes = route.send is None and self._capabilities.background
         self._background = request is None or (request.background and dedupes)
+        self._whole = request is not None and not request.streaming
         self._stream = RunStream(
             Assembly(own_results=request.own_results if request else ()),
             conversation_id=conversation_id,
@@ -159,6 +161,9 @@ class Turn:
             self._answered_at = self._answered_at or retry.parse_date(headers.get("date", ""))
             self._state = _State.STREAMING
             self._stream.reconnected()
+        elif status == 200 and self._whole:
+            self._accepted = True
+            self._state = _State.WHOLE
         else:
             self._state = _State.REFUSED  # the body says why
         return self._read
@@ -167,7 +172,7 @@ class Turn:
         """Bytes of the answer arrived."""
         if self._state is _State.STREAMING:
             return self._streamed(chunk)
-        limit = _MAX_READ_BODY if self._state is _State.ASKING else _MAX_ERROR_BODY
+        limit = _MAX_ERROR_BODY if self._state is _State.REFUSED else _MAX_READ_BODY
         self._answer.append(chunk)
         self._answer_size += len(chunk)
         return self.closed() if self._answer_size > limit else self._read
@@ -178,6 +183,8 @@ class Turn:
             return self._refused(b"".join(self._answer))
         if self._state is _State.ASKING:
             return self._answer_read(Answer(status=self._status, body=b"".join(self._answer)))
+        if self._state is _State.WHOLE:
+            return self._told_whole(b"".join(self._answer))
         return self._complete() if self._stream.over else self._lost("the stream ended before the turn did")
 
     def broke(self, broken: Broken) -> Step:
@@ -207,7 +214,7 @@ class Turn:
 
         Without background streams the server keeps nobody away from a turn that goes on after its caller left.
         """
-        maybe_taken = self._unsure or self._state in (_State.SENT, _State.REFUSED, _State.STREAMING)
+        maybe_taken = self._unsure or self._state in (_State.SENT, _State.REFUSED, _State.STREAMING, _State.WHOLE)
         if self._background or self._stream.over or self._state is _State.OVER or not maybe_taken:
             return None
         return self._read_back("its caller left")
@@ -305,6 +312,13 @@ class Turn:
             return self._interrupted(f"for {self._policy.quiet_timeout:g} s the server sent nothing but signs of life")
         return self._read_on()
 
+    def _told_whole(self, body: bytes) -> Step:
+        try:
+            self._stream.take_whole(body)
+        except ProtocolError as error:  # cut off, though it ended cleanly: what became of the turn is in the records
+            return self._read_back(error.message, otherwise=error)
+        return self._end()
+
     def _read_on(self) -> Step:
         if self._stream.complete:
             return self._drain()
@@ -355,6 +369,8 @@ class Turn:
                 parts=self._stream.assembly.parts(),
                 stop_reason=self._stream.stop.stop_reason,
                 usage=self._stream.usage,
+                logprobs=self._stream.logprobs,
+                token_turns=self._stream.token_turns,
             )
         )
 

@@ -50,10 +50,14 @@ def metadata_of(delivered: Delivered, *, model_name: str, bound: Bound = None) -
         letta["context_tokens"] = turn.usage.context_tokens
     if compactions := compactions_in(turn):
         letta["compactions"] = compactions
+    if turn.token_turns is not None:
+        letta["turns"] = [one.model_dump(mode="json", exclude_none=True) for one in turn.token_turns]
+    logprobs = {"logprobs": turn.logprobs.model_dump(mode="json")} if turn.logprobs is not None else {}
     return {
         "model_provider": PROVIDER,
         "model_name": model_name,
         "finish_reason": _finish_reason(turn, bound),
+        **logprobs,
         ANCHOR_KEY: letta,
     }
 

@@ -120,6 +120,24 @@ class ConfiguredModel(BaseChatModel):
     client_skills: tuple[ClientSkill, ...] = ()
     """Skills of the caller's environment, shown to the agent."""
 
+    return_logprobs: bool = False
+    """Whether answers have `response_metadata["logprobs"]`: the tokens of the last call of the model.
+
+    They are as `ChatOpenAI` has them: `{"content": [{"token", "logprob", "bytes", "top_logprobs"}], "refusal"}`.
+
+    Such an answer comes whole, as JSON, since no stream tells it: `stream` gives all at once, and a connection that is
+    lost is not resumed; what became of the turn is read back. Letta Cloud is to heed it in every conversation; a
+    self-hosted 0.16.8 does in an agent's default one only, and leaves out reasoning.
+    """
+
+    top_logprobs: int | None = None
+    """How many other tokens are told for each place, 0 to 20; needs `return_logprobs`."""
+
+    return_token_ids: bool = False
+    """Whether answers have `response_metadata["letta"]["turns"]`: for each call of the model `output_ids` and
+    `output_token_logprobs`, for each tool between them its name and what it gave. It comes as with `return_logprobs`,
+    from SGLang's models only."""
+
     streaming: bool = False
     """Whether `invoke` and `ainvoke` tell each token to callbacks."""
 
@@ -261,5 +279,8 @@ _OPTIONS = (
     "override_system",
     "include_return_message_types",
     "background",
+    "return_logprobs",
+    "top_logprobs",
+    "return_token_ids",
 )
 """Fields of the model that go to the API as they are."""

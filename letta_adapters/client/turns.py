@@ -66,6 +66,7 @@ def create_message(
     background: bool = True,
     stream_tokens: bool = True,
     include_pings: bool = True,
+    whole: bool = False,
     on_abandon: OnAbandon = "finish",
     **request: Unpack[WholeRequest],
 ) -> PreparedTurn:
@@ -79,6 +80,9 @@ def create_message(
         background: Stream in the background where the server can; without it a lost connection cannot be resumed.
         stream_tokens: Token by token; else message by message.
         include_pings: Let the server show that it lives; without it, a long silence counts as a lost connection.
+        whole: Ask for the answer whole, as JSON: it alone has `logprobs` and `token_turns`. There are no events before
+            its end, and a lost connection cannot be resumed. In a default conversation it goes to the endpoint of the
+            agent, where alone a self-hosted server heeds what they are asked for with (read in the source of 0.16.8).
         on_abandon: What becomes of the turn when the stream is left before its end: it goes on at the server
             (`finish`), or is cancelled there (`cancel`).
         request: `messages`, of which an approval comes first and alone of its kind, or `input` as short for one user
@@ -101,20 +105,24 @@ def create_message(
     fields: dict[str, Any] = {
         **request,
         "agent_id": agent_id if conversation_id == "default" else None,
-        "background": background,
-        "stream_tokens": stream_tokens,
-        "include_pings": include_pings,
+        "background": background and not whole,
+        "stream_tokens": stream_tokens and not whole,
+        "include_pings": include_pings and not whole,
+        "streaming": not whole,
     }
     made = checked(TurnRequest, fields)
     messages = made.messages or [MessageCreate(role="user", content=made.input or "")]
     # An otid that came with the message may have been used before; an answer to a call may be the second one.
     may_be_stored = any(m.otid or not isinstance(m, MessageCreate) for m in messages)
     named = [m if m.otid else m.model_copy(update={"otid": str(uuid4())}) for m in messages]
+    body = {"input": None, "messages": named}
+    to_agent = whole and conversation_id == "default"
     return PreparedTurn(
         conversation_id=check_conversation_id(conversation_id, agent_id),
         agent_id=agent_id,
-        request=made.model_copy(update={"input": None, "messages": named}),
+        request=made.model_copy(update={**body, "agent_id": None} if to_agent else body),
         may_be_stored=may_be_stored,
+        route=Route(send=f"/v1/agents/{agent_id}/messages") if to_agent else None,
         on_abandon=on_abandon,
     )
 
