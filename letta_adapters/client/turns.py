@@ -107,7 +107,7 @@ def create_message(
         "agent_id": agent_id if conversation_id == "default" else None,
         "background": background and not whole,
         "stream_tokens": stream_tokens and not whole,
-        "include_pings": include_pings and not whole,
+        "include_pings": include_pings or whole,  # its default, which a server insists on where nothing streams
         "streaming": not whole,
     }
     made = checked(TurnRequest, fields)

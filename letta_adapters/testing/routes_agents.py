@@ -15,7 +15,7 @@ from letta_adapters.testing.resources import agent_from, agent_json, change_agen
 from letta_adapters.testing.rows import rows_of_all
 from letta_adapters.testing.server_tools import parse_tool
 from letta_adapters.testing.state import Agent
-from letta_adapters.testing.turn_request import checked
+from letta_adapters.testing.turn_request import check_stream_options, checked
 
 __all__ = ["AgentRoutes"]
 
@@ -157,6 +157,7 @@ class AgentRoutes:
         turn = checked(await json_of(request), streams=False)
         if turn.streaming and not _is_sdk(request):
             raise unprocessable("streaming=true is only supported for SDK v1.0+ clients.")
+        check_stream_options(turn)
         agent = self._agent(request)
         if turn.streaming:
             return event_stream(self._engine.open_stream(agent, agent.default, turn, locks=False))

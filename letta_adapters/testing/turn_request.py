@@ -19,6 +19,7 @@ __all__ = [
     "StreamRequest",
     "ToolReturnIn",
     "TurnRequest",
+    "check_stream_options",
     "checked",
 ]
 
@@ -261,3 +262,27 @@ def checked(body: Any, *, streams: bool = True) -> TurnRequest:
     if not request.all_messages:
         raise unprocessable("Messages must not be empty")
     return request
+
+
+def check_stream_options(request: TurnRequest) -> None:
+    """Refuse what is said of a stream that an agent's endpoint is not asked for.
+
+    Raises:
+        ApiError: the 422 that names what is wrong.
+    """
+    if request.streaming:
+        return
+    errors = [
+        text
+        for text, is_wrong in (
+            ("stream_tokens can only be true when streaming=true", request.stream_tokens),
+            ("include_pings can only be set to false when streaming=true", not request.include_pings),
+            ("background can only be true when streaming=true", request.background),
+        )
+        if is_wrong
+    ]
+    if errors:
+        raise unprocessable(
+            f"Streaming options set without streaming enabled. {'; '.join(errors)}. "
+            "Either set streaming=true or use default values for streaming options."
+        )
