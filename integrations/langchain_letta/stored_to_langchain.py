@@ -24,6 +24,7 @@ What a self-hosted server packs into a `user_message` by itself is no user's: a 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 from typing import Any, Literal, cast
 

@@ -96,7 +96,7 @@ def test_an_answer_that_cannot_be_read_is_looked_for_and_never_asked_for_again()
 async def test_a_server_without_them_answers_all_the_same_and_once(
     ask: Ask, backend: Backend, agent_id: str, reader: Reader
 ) -> None:
-    fields = {"return_logprobs": True, "return_token_ids": True, "base_url": backend.base_url}
+    fields: dict[str, Any] = {"return_logprobs": True, "return_token_ids": True, "base_url": backend.base_url}
     for conversation in (None, "default"):
         model = ChatLetta(agent_id=agent_id, conversation_id=conversation, **fields)
         answer = await ask(model, "[[think hm]] [[say hello]]")
