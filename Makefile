@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SERVER := $(BIN)/python -m tests.live.server
-LIVE := $(addprefix tests/,contract langchain llama_index faults durability loop load reliability live recorded cli examples)
+LIVE := $(addprefix tests/,contract langchain llama_index faults durability loop load reliability live cli examples)
 
 .PHONY: demo test check server server-stop live record bench bench-faults fuzz nightly clean
 
@@ -19,6 +19,7 @@ demo: $(READY)  ## the main job, on LETTA_BASE_URL or on the embedded double
 
 test: $(READY)  ## everything that needs no server
 	$(BIN)/python -m pytest -n 2 tests
+	$(BIN)/python -m pytest -n 2 tests/contract --backend recorded
 
 check: $(READY)  ## style and types
 	$(BIN)/ruff check .
@@ -35,7 +36,7 @@ live: $(READY)  ## the suites that talk to a server, on real ones, with and with
 	$(SERVER) run -- $(BIN)/python -m pytest -n 5 --timeout 300 $(LIVE) --backend live
 
 record: $(READY)  ## the cassettes again, from a real server
-	$(SERVER) run -- $(BIN)/python -m pytest tests/recorded --record --backend live
+	$(SERVER) run -- $(BIN)/python -m pytest -n 4 --dist loadfile --timeout 300 tests/contract --backend live --record
 
 bench: $(READY)  ## what the package costs, as ratios, in one table
 	$(BIN)/python -m benchmarks

@@ -1,7 +1,8 @@
 """Fixtures for every test that needs a Letta server.
 
 `pytest` runs them on the embedded double; `pytest --backend live` runs the same tests on real servers, which
-`make live` boots and names in the environment:
+`make live` boots and names in the environment, and `pytest tests/contract --backend recorded` on what they answered
+when `make record` asked them:
 
 | variable | what it names |
 |---|---|
@@ -59,16 +60,20 @@ class Backend:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--backend",
-        choices=("double", "live"),
+        choices=("double", "live", "recorded"),
         default="double",
-        help="run on the embedded double (default) or on the real servers that LETTA_LIVE_* name",
+        help="run on the embedded double (default), on the real servers that LETTA_LIVE_* name, or on cassettes/",
     )
+    parser.addoption("--record", action="store_true", help="write the contract scenarios to cassettes/")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell's job in the background ignores Ctrl-C, and so would the processes that tests send one to.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.addinivalue_line("markers", "not_recorded(reason): a scenario that a recording cannot tell")
+    if config.getoption("--record") and config.getoption("--backend") != "live":
+        raise pytest.UsageError("--record needs --backend live; run `make record`")
     if config.getoption("--backend") != "live":
         return
     needed = ("LETTA_LIVE_URL", "LETTA_LIVE_MODEL_URL", "LETTA_LIVE_NO_REDIS_URL", "LETTA_LIVE_NO_REDIS_MODEL_URL")
@@ -79,7 +84,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """On real servers, leave out what asks for none of them, or asks what another case does: `make test` runs that."""
-    if config.getoption("--backend") != "live" or config.getoption("--record", default=False):
+    if config.getoption("--backend") != "live":
         return
     servers = {"backend", "no_redis_backend"}
     asking = [item for item in items if servers & set(_fixtures_of(item)) or _LIVE_ONLY in item.path.parents]
@@ -119,10 +124,15 @@ def conversation_id(backend: Backend, agent_id: str) -> str:
     return fresh_conversation(backend, agent_id)
 
 
+def plain_http(base_url: str) -> httpx.Client:
+    """A client without certificates, which take longer to read than most scenarios take."""
+    return httpx.Client(base_url=base_url, timeout=TIMEOUT, verify=False)
+
+
 @contextmanager
 def fresh_agent(backend: Backend, **other: Any) -> Generator[str, None, None]:
     """Create an agent on a backend, with other fields than the usual ones if need be, and delete it afterwards."""
-    with httpx.Client(base_url=backend.base_url, timeout=TIMEOUT) as http:
+    with plain_http(backend.base_url) as http:
         fields = {
             "name": f"agent-{uuid4().hex}",
             "agent_type": "letta_v1_agent",
@@ -138,19 +148,16 @@ def fresh_agent(backend: Backend, **other: Any) -> Generator[str, None, None]:
 
 def fresh_conversation(backend: Backend, agent_id: str) -> str:
     """Create a conversation of an agent."""
-    with httpx.Client(base_url=backend.base_url, timeout=TIMEOUT) as http:
+    with plain_http(backend.base_url) as http:
         created = http.post("/v1/conversations/", params={"agent_id": agent_id}, json={}).raise_for_status()
         return str(created.json()["id"])
 
 
 @contextmanager
 def _running(config: pytest.Config, *, redis: bool) -> Generator[Backend, None, None]:
-    if config.getoption("--backend") == "live":
-        with _live(redis=redis) as server:
-            yield server
-    else:
-        with _double(redis=redis) as server:
-            yield server
+    kinds = {"double": _double, "live": _live, "recorded": _recorded}
+    with kinds[str(config.getoption("--backend"))](redis=redis) as server:
+        yield server
 
 
 @contextmanager
@@ -185,3 +192,13 @@ def _live(*, redis: bool) -> Generator[Backend, None, None]:
             open_gate=open_gate,
             wait_for_gate=wait_for_gate,
         )
+
+
+@contextmanager
+def _recorded(*, redis: bool) -> Generator[Backend, None, None]:
+    """What `make record` heard; whatever waited at a gate has gone on long ago."""
+    host = "letta.invalid" if redis else "no-redis.letta.invalid"
+    gates: list[str] = []
+    yield Backend(
+        base_url=f"http://{host}", handle=HANDLE, redis=redis, open_gate=gates.append, wait_for_gate=gates.append
+    )

@@ -31,7 +31,7 @@ def add_guarded_tool(wire: Wire, agent_id: str, source: str, *, name: str) -> st
 @contextmanager
 def guarded_tool(wire: Wire, agent_id: str) -> Generator[str, None, None]:
     """Give an agent such a tool that shouts, under a name of its own, and delete it afterwards."""
-    name = f"shout_{uuid4().hex[:8]}"
+    name = f"shout_{uuid4().hex}"
     tool_id = add_guarded_tool(wire, agent_id, inspect.getsource(shout).replace("shout", name), name=name)
     yield name
     wire.http.delete(f"/v1/tools/{tool_id}")

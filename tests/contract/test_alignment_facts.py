@@ -165,7 +165,7 @@ def test_the_same_text_twice_in_a_request_is_stored_and_seen_twice(wire: Wire, c
 
 @pytest.mark.parametrize("start", ["", "ä ", "x" * 1000], ids=["short", "not ASCII", "long"])
 def test_any_text_is_an_otid(wire: Wire, conversation_id: str, start: str) -> None:
-    otid = start + uuid4().hex[:8]
+    otid = start + uuid4().hex
     message = user("hello", otid)
     wire.post(conversation_id, message, background=True)
     assert wire.stored(conversation_id)[0]["otid"] == otid

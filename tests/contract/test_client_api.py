@@ -192,6 +192,7 @@ def test_a_picture_by_its_file_comes_back_as_it_was_sent(client: LettaClient, co
     assert picture.source == LettaImage(file_id="file-1", media_type="image/png", data=PIXEL, detail=None)
 
 
+@pytest.mark.not_recorded("waits for a run")
 def test_an_async_turn_is_waited_for_and_read_back(client: LettaClient, agent_id: str) -> None:
     told: list[str | None] = []
     run = client.agents.messages.create_async(
@@ -215,6 +216,7 @@ def test_an_async_turn_loses_the_clients_tools(client: LettaClient, agent_id: st
     assert client.runs.wait(run.id).stop_reason != "requires_approval"
 
 
+@pytest.mark.not_recorded("waits for a run")
 def test_waiting_for_a_run_is_bounded(client: LettaClient, backend: Backend, agent_id: str) -> None:
     gate = new_gate()
     run = client.agents.messages.create_async(agent_id, input=f"[[hold {gate}]] [[say late]]")
@@ -251,6 +253,7 @@ def test_a_run_of_the_foreground_cannot_be_streamed_again(client: LettaClient, c
         client.runs.stream(turn.run_id).result()
 
 
+@pytest.mark.not_recorded("sends a time")
 def test_a_conversation_is_changed_forked_and_compiled_anew(
     client: LettaClient, backend: Backend, agent_id: str
 ) -> None:

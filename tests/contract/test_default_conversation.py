@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.conftest import Backend
 from tests.contract.build import new_gate, user
 from tests.contract.wire import Wire
@@ -55,6 +57,7 @@ def test_the_default_conversation_is_locked_too(wire: Wire, backend: Backend, ag
     assert first.result().done
 
 
+@pytest.mark.not_recorded("requests at once")
 def test_its_cancel_ends_the_turns_of_all_the_agents_conversations(
     wire: Wire, backend: Backend, agent_id: str, conversation_id: str
 ) -> None:

@@ -14,16 +14,16 @@ from tests.contract.wire import Json, Wire
 CALL = '[[call add {"a": 1, "b": 2}]]'
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def talker(backend: Backend) -> Iterator[Wire]:
     with Wire(backend.base_url) as opened:
         yield opened
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def talk_id(backend: Backend, talker: Wire) -> Iterator[str]:
-    """A conversation of four turns, a tool call and a thought among them; made once, and only read."""
-    with fresh_agent(backend) as agent:
+    """A conversation of four turns, a tool call and a thought among them."""
+    with fresh_agent(backend, system="You are brief.") as agent:
         talk_id = talker.new_conversation(agent)
         talker.post(talk_id, user("first [[say one]]"))
         talker.post(talk_id, user("second [[think hm]] [[say two]]"))
@@ -33,7 +33,7 @@ def talk_id(backend: Backend, talker: Wire) -> Iterator[str]:
         yield talk_id
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def talk(talker: Wire, talk_id: str) -> list[Json]:
     """The rows of that conversation, oldest first."""
     return talker.rows(talk_id)

@@ -22,7 +22,7 @@ def wire(no_redis_backend: Backend) -> Iterator[Wire]:
 
 @pytest.fixture
 def conversation_id(no_redis_backend: Backend, wire: Wire) -> Iterator[str]:
-    with fresh_agent(no_redis_backend) as agent:
+    with fresh_agent(no_redis_backend, system="You are brief.") as agent:
         yield wire.new_conversation(agent)
 
 

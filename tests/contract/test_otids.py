@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.conftest import Backend
 from tests.contract.build import new_gate, new_otid, user
 from tests.contract.wire import Turn, Wire
@@ -93,6 +95,7 @@ def test_a_failed_run_replays_its_failure(wire: Wire, conversation_id: str) -> N
     assert wire.stored(conversation_id) == []
 
 
+@pytest.mark.not_recorded("requests at once")
 def test_three_identical_requests_at_once_are_one_turn(wire: Wire, backend: Backend, conversation_id: str) -> None:
     gate, message = new_gate(), user("", new_otid())
     message["content"] = f"[[hold {gate} 1]] {SAY}"
@@ -105,6 +108,7 @@ def test_three_identical_requests_at_once_are_one_turn(wire: Wire, backend: Back
     assert len(wire.stored(conversation_id)) == 2
 
 
+@pytest.mark.not_recorded("hangs up")
 def test_a_repeat_in_mid_run_gets_the_whole_stream_from_its_start(
     wire: Wire, backend: Backend, conversation_id: str
 ) -> None:
@@ -119,6 +123,7 @@ def test_a_repeat_in_mid_run_gets_the_whole_stream_from_its_start(
     assert len(wire.stored(conversation_id)) == 2
 
 
+@pytest.mark.not_recorded("hangs up")
 def test_a_repeat_after_a_cut_gets_the_whole_turn(wire: Wire, backend: Backend, conversation_id: str) -> None:
     gate = new_gate()
     message = user(f"[[hold {gate} 1]] {SAY}")

@@ -60,6 +60,7 @@ def test_the_runs_own_endpoint_reads_it_again_too(wire: Wire, turn: Turn) -> Non
     assert whole_turn(response).text == "there friend"
 
 
+@pytest.mark.not_recorded("hangs up")
 def test_the_active_run_is_found_without_any_name(wire: Wire, backend: Backend, conversation_id: str) -> None:
     gate = new_gate()
     first = wire.start(conversation_id, user(f"[[hold {gate} 1]] {SAY}"), stream_tokens=True, background=True)
@@ -69,6 +70,7 @@ def test_the_active_run_is_found_without_any_name(wire: Wire, backend: Backend, 
     assert seen == list(first.result().frames[:2])
 
 
+@pytest.mark.not_recorded("hangs up")
 def test_a_cut_turn_goes_on_and_is_read_to_its_end(wire: Wire, backend: Backend, conversation_id: str) -> None:
     gate, otid = new_gate(), new_otid()
     message = user(f"[[hold {gate} 1]] {SAY}", otid)

@@ -53,6 +53,7 @@ def test_a_summary_is_changed_cleared_and_never_unset(wire: Wire, conversation_i
     assert told == ["a talk", "a talk", ""]
 
 
+@pytest.mark.not_recorded("100,000 characters")
 def test_a_summary_may_be_long_and_is_found_by_its_end(wire: Wire, agent_id: str, conversation_id: str) -> None:
     marker = str(uuid4())
     summary = "x" * 100_000 + marker

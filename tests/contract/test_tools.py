@@ -190,6 +190,7 @@ def test_in_json_mode_a_result_of_no_parts_is_refused_and_kept_nevertheless(wire
     assert later.body["detail"].startswith(NO_RESULT.format("ToolMessage", "content"))
 
 
+@pytest.mark.not_recorded("100,000 characters")
 def test_a_long_result_is_clipped_to_four_fifths_of_the_context_window(wire: Wire, conversation_id: str) -> None:
     call = wire.post(conversation_id, user(CALL), client_tools=CLIENT_TOOLS).call_id
     wire.post(conversation_id, answers(result(call, "x" * 150_000)), max_steps=1)

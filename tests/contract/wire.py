@@ -15,6 +15,8 @@ from uuid import UUID
 
 import httpx
 
+from tests.conftest import plain_http
+
 Json = dict[str, Any]
 
 TIMEOUT = 60.0
@@ -127,7 +129,7 @@ class Wire:
     """The calls of the protocol on one server."""
 
     def __init__(self, base_url: str) -> None:
-        self.http = httpx.Client(base_url=base_url, timeout=TIMEOUT)
+        self.http = plain_http(base_url)
         self._pool = ThreadPoolExecutor(max_workers=8)
 
     def __enter__(self) -> Wire:

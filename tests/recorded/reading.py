@@ -1,4 +1,4 @@
-"""What the package reads in a recorded answer."""
+"""What the package reads in an answer, and the shape of what was said."""
 
 from __future__ import annotations
 
@@ -9,43 +9,11 @@ from datetime import datetime
 from typing import Any, cast
 
 import httpx
-from typing_extensions import assert_never
 
-from letta_adapters.assembly import Assembly
-from letta_adapters.events import (
-    HiddenReasoning,
-    Notice,
-    PendingCall,
-    Reasoning,
-    ServerToolCall,
-    ServerToolResult,
-    Text,
-    TurnPart,
-)
-from letta_adapters.exchange import error_from_response
-from letta_adapters.run_stream import RunStream
 from letta_adapters.sse import SSEDecoder
-from letta_adapters.wire import (
-    ApprovalRequestMessage,
-    ApprovalResponseMessage,
-    AssistantMessage,
-    KnownMessage,
-    ReasoningMessage,
-    StreamEvent,
-    SystemMessage,
-    ToolCallMessage,
-    ToolReturnMessage,
-    Unknown,
-    UserMessage,
-    WireModel,
-    calls_of,
-    parse_event,
-    parse_messages,
-    returns_of,
-    text_of,
-)
+from letta_adapters.wire import StreamEvent, Unknown, WireModel, parse_event, parse_messages
 from tests.contract.wire import Json, whole_turn
-from tests.recorded.stage import Expected, Page, Refusal, Stream
+from tests.recorded.exchange import Exchange
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,38 +29,32 @@ class Reading:
         return same_dates(self.parsed.model_dump(mode="json", exclude_unset=True))
 
 
-def readings(response: httpx.Response) -> list[Reading]:
-    """Read each event of a stream, or each row of a page; an error answer has none."""
-    if response.status_code != 200:
-        return []
-    if _is_stream(response):
-        sent: Iterable[Json] = whole_turn(response).frames
-        events = [event.data for event in SSEDecoder().feed(response.content)]
+def is_readable(exchange: Exchange) -> bool:
+    """Whether an answer is a stream, or a page of messages."""
+    if exchange.status != 200 or is_stream(exchange.response):
+        return exchange.status == 200
+    page = json.loads(exchange.answer)
+    return isinstance(page, list) and all("message_type" in row for row in cast("list[Json]", page))
+
+
+def readings(exchange: Exchange) -> list[Reading]:
+    """Read each event of a stream, or each row of a page."""
+    if is_stream(exchange.response):
+        sent: Iterable[Json] = whole_turn(exchange.response).frames
+        events = [event.data for event in SSEDecoder().feed(exchange.answer.encode())]
         parsed: Iterable[StreamEvent] = [parse_event(data) for data in events if data != b"[DONE]"]
     else:
-        sent = response.json()
-        parsed = parse_messages(response.content)
+        sent = json.loads(exchange.answer)
+        parsed = parse_messages(exchange.answer.encode())
     return [Reading(recorded=one, parsed=other) for one, other in zip(sent, parsed, strict=True)]
 
 
-def outcome(response: httpx.Response) -> Expected:
-    """What the package makes of an answer."""
-    if response.status_code != 200:
-        error = error_from_response(response.status_code, response.content, what="the request")
-        return Refusal(status=response.status_code, error=type(error).__name__)
-    if _is_stream(response):
-        return _outcome_of_stream(response)
-    return Page(tuple(brief_row(row) for row in parse_messages(response.content)))
-
-
-def shape(response: httpx.Response) -> Any:
-    """The names of all fields of an answer, and the types of their values.
+def shape(exchange: Exchange) -> Any:
+    """The names of all fields of a stream's frames or a page's rows, and the types of their values.
 
     Pings are left out: those come whenever the server is slow.
     """
-    if _is_stream(response):
-        return [_shape(frame) for frame in whole_turn(response).frames if frame["message_type"] != "ping"]
-    return _shape(response.json())
+    return [_shape(one.recorded) for one in readings(exchange) if one.recorded["message_type"] != "ping"]
 
 
 def _shape(value: Any) -> Any:
@@ -103,74 +65,8 @@ def _shape(value: Any) -> Any:
     return type(value).__name__
 
 
-def _is_stream(response: httpx.Response) -> bool:
+def is_stream(response: httpx.Response) -> bool:
     return response.headers["content-type"].startswith("text/event-stream")
-
-
-def _outcome_of_stream(response: httpx.Response) -> Stream:
-    assembly = Assembly(own_results=_own_results(json.loads(response.request.content)))
-    stream = RunStream(assembly, conversation_id="conv-1")
-    stream.feed(response.content)
-    assert stream.complete
-    assert stream.stop is not None
-    assembly.finish()
-    error = stream.failure({})
-    return Stream(
-        parts=tuple(brief_part(part) for part in assembly.parts()),
-        stop=stream.stop.stop_reason,
-        error=type(error).__name__ if error else None,
-        done=stream.marked_end,
-    )
-
-
-def _own_results(body: Json) -> list[str]:
-    """Ids of the calls that a request answers itself; an approved one is answered by the server."""
-    answers = [part for message in body["messages"] for part in message.get("approvals", ())]
-    return [part["tool_call_id"] for part in answers if not part.get("approve")]
-
-
-def brief_part(part: TurnPart) -> str:
-    """The type and the text of a finished part."""
-    return f"{type(part).__name__}: {_text_of_part(part)}"
-
-
-def _text_of_part(part: TurnPart) -> str:
-    match part:
-        case Text() | Reasoning():
-            return part.text
-        case ServerToolCall() | PendingCall():
-            return f"{part.name} {part.arguments}"
-        case ServerToolResult():
-            return str(part.content)
-        case HiddenReasoning():
-            return part.state
-        case Notice():
-            return part.message.message_type
-        case _:
-            assert_never(part)
-
-
-def brief_row(row: KnownMessage | Unknown) -> str:
-    """The type and the text of a stored message."""
-    return f"{row.message_type}: {_text_of_row(row)}"
-
-
-def _text_of_row(row: KnownMessage | Unknown) -> str:
-    match row:
-        case SystemMessage():
-            return row.content.splitlines()[0]  # memory blocks follow
-        case UserMessage() | AssistantMessage():
-            return text_of(row.content)
-        case ReasoningMessage():
-            return row.reasoning
-        case ToolCallMessage() | ApprovalRequestMessage():
-            return " | ".join(f"{call.name} {call.arguments}" for call in calls_of(row))
-        case ToolReturnMessage():
-            return " | ".join(str(returned.tool_return) for returned in returns_of(row))
-        case ApprovalResponseMessage():
-            return " | ".join(approval.type for approval in row.approvals or ())
-        case _:
-            return ""
 
 
 def same_dates(value: Any) -> Any:

@@ -1,124 +1,109 @@
-"""Cassettes: what vcrpy writes down of a real server, and how it is played again.
+"""Recording and replaying with vcrpy, which stands between httpx and the network.
 
-A cassette has only what matters of an exchange: method, path, the JSON that was sent, status, type and date of the
-answer, its body. The server's address becomes `http://letta.invalid`, JSON is indented, and a body of several lines
-is a literal block, so that a change of a cassette can be reviewed. Everything else stays as the server sent it.
-
-vcrpy joins the pieces of a body: a cassette proves what a server says, never how its bytes are cut or timed.
+vcrpy joins the pieces of a body: a recording proves what a server says, never how its bytes are cut or timed.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from importlib import import_module
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import yaml
+from tests.recorded.exchange import Exchange, request_text
+from tests.recorded.matching import Bindings
+from tests.recorded.names import TOKEN
 
-HOST = "letta.invalid"
-"""Stands for the server: a name that no network resolves."""
-BASE_URL = f"http://{HOST}"
-
-CASSETTES = Path(__file__).parents[2] / "cassettes"
-
-_KEPT_HEADERS = frozenset({"content-type", "date", "retry-after"})
-
-_vcr: Any = import_module("vcr")  # it has no types
-_yaml: Any = import_module("vcr.serializers.yamlserializer")
+_cassette: Any = import_module("vcr.cassette").Cassette  # it has no types
+_RecordMode: Any = import_module("vcr.record_mode").RecordMode
+_Request: Any = import_module("vcr.request").Request
 
 NotRecorded: type[Exception] = import_module("vcr.errors").CannotOverwriteExistingCassetteException
-"""A cassette has no answer to a request."""
+"""A recording has no answer to a request, or none any more."""
 
 
-class _Dumper(yaml.SafeDumper):
-    """YAML for readers: whatever has more than one line is a literal block."""
+class _Answer(dict[str, bytes]):
+    """The body of an answer, told with the ids of this run."""
 
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
+    def __init__(self, text: str, bindings: Bindings) -> None:
+        self._text = text
+        self._bindings = bindings
 
-    def represent_text(self, data: str) -> yaml.ScalarNode:
-        return yaml.ScalarNode("tag:yaml.org,2002:str", data, style="|" if "\n" in data else None)
+    def __getitem__(self, name: str) -> bytes:
+        return self._bindings.in_text(self._text).encode()
 
-
-_Dumper.add_representer(str, _Dumper.represent_text)
-
-
-class _Serializer:
-    """vcrpy's own format, laid out for readers."""
-
-    @staticmethod
-    def serialize(cassette: dict[str, Any]) -> str:
-        return yaml.dump(cassette, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=10_000)
-
-    @staticmethod
-    def deserialize(text: str) -> Any:
-        return _yaml.deserialize(text)
+    def __deepcopy__(self, memo: object) -> _Answer:
+        return self  # vcrpy copies what it plays
 
 
-@contextmanager
-def recording(path: Path, draft: Path) -> Generator[None, None, None]:
-    """Write what is said meanwhile to a cassette; one that is there is replaced, but only in the end.
+class _Reel:
+    """Where vcrpy finds the exchanges to play; it stores none."""
 
-    Args:
-        path: The cassette.
-        draft: Where to write until all went well; there is no such file yet.
-    """
-    with _recorder().use_cassette(str(draft), record_mode="all", record_on_exception=False):
-        yield
-    path.parent.mkdir(exist_ok=True)
-    shutil.move(draft, path)
+    def __init__(self, exchanges: Iterable[Exchange], bindings: Bindings) -> None:
+        self._exchanges = exchanges
+        self._bindings = bindings
+
+    def load_cassette(self, path: str, serializer: object) -> tuple[list[Any], list[Any]]:
+        exchanges = list(self._exchanges)
+        return [_Request("", "", one.request, {}) for one in exchanges], [self._response(one) for one in exchanges]
+
+    def save_cassette(self, path: str, cassette: object, serializer: object) -> None:
+        pass
+
+    def _response(self, exchange: Exchange) -> dict[str, Any]:
+        return {
+            "status": {"code": exchange.status, "message": None},
+            "headers": {"content-type": [exchange.type]},
+            "body": _Answer(exchange.answer, self._bindings),
+        }
 
 
 @contextmanager
-def replaying(path: Path) -> Generator[Any, None, None]:
-    """Answer from a cassette and from nothing else; gives vcrpy's cassette.
+def recording(servers: Iterable[str]) -> Generator[Callable[[], list[Exchange]], None, None]:
+    """Listen to what is said to some servers; gives what gives the exchanges so far, as they came."""
+    known = tuple(servers)
+
+    def keep(request: Any) -> Any:
+        return request if request.uri.startswith(known) else None
+
+    nothing = _Reel((), Bindings(()))
+    with _cassette.use(path="", persister=nothing, record_mode=_RecordMode.ALL, before_record_request=keep) as cassette:
+        yield lambda: [_kept(*pair) for pair in zip(cassette.requests, cassette.responses, strict=True)]
+
+
+@contextmanager
+def replaying(exchanges: list[Exchange]) -> Generator[None, None, None]:
+    """Answer from a recording and from nothing else, each exchange once.
 
     Raises:
-        FileNotFoundError: There is no such cassette.
-        NotRecorded: It has no answer to a request, or none any more.
+        NotRecorded: There is no answer to a request, or none any more.
+        AssertionError: A recorded request was not made.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no {path.name} in {path.parent.name}/: run `make record`.")
-    with _recorder().use_cassette(str(path), record_mode="none") as cassette:
-        yield cassette
+    bindings = Bindings(exchanges)
+
+    def address(live: Any, recorded: Any) -> bool:  # vcrpy shows the requests that are alike at least in this
+        path = request_text(live.method, live.uri, None).partition("?")[0]
+        return TOKEN.sub("#", recorded.body.decode()).startswith(TOKEN.sub("#", path))
+
+    def whole_request(live: Any, recorded: Any) -> None:
+        text = request_text(live.method, live.uri, live.body)
+        told = recorded.body.decode()
+        assert bindings.agree(text, told), f"{text}\nis not\n{told}"
+
+    with _cassette.use(
+        path="", persister=_Reel(exchanges, bindings), record_mode=_RecordMode.NONE, match_on=(address, whole_request)
+    ) as cassette:
+        yield
+        left = [one.request for place, one in enumerate(exchanges) if not cassette.play_counts[place]]
+        assert left == [], "recorded, but not asked for"
 
 
-def _recorder() -> Any:
-    vcr = _vcr.VCR(
-        match_on=("method", "uri", "body"),
-        before_record_request=_request_to_keep,
-        before_record_response=_response_to_keep,
-        serializer="readable",
+def _kept(request: Any, response: Any) -> Exchange:
+    headers = {name.lower(): values for name, values in response["headers"].items()}
+    (kind,) = headers.get("content-type", [""])
+    return Exchange(
+        request=request_text(request.method, request.uri, request.body),
+        status=response["status"]["code"],
+        type=kind,
+        answer=response["body"]["string"].decode(),
     )
-    vcr.register_serializer("readable", _Serializer)
-    return vcr
-
-
-def _request_to_keep(request: Any) -> Any:
-    request.uri = urlsplit(str(request.uri))._replace(scheme="http", netloc=HOST).geturl()
-    request.headers = _headers_to_keep(request.headers, lambda value: value)
-    request.body = _indented(request.body or b"") or None
-    return request
-
-
-def _response_to_keep(response: dict[str, Any]) -> dict[str, Any]:
-    response["headers"] = _headers_to_keep(response["headers"], list)
-    response["body"] = {"string": _indented(response["body"]["string"])}
-    return response
-
-
-def _headers_to_keep(headers: Any, copy: Callable[[Any], Any]) -> dict[str, Any]:
-    return {name.lower(): copy(value) for name, value in headers.items() if name.lower() in _KEPT_HEADERS}
-
-
-def _indented(body: bytes) -> bytes:
-    """Lay out JSON; leave anything else as it is."""
-    try:
-        return json.dumps(json.loads(body), ensure_ascii=False, indent=2).encode()
-    except ValueError:
-        return body

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from concurrent.futures import Future
 
+import pytest
+
 from tests.conftest import Backend
 from tests.contract.build import new_gate, user
 from tests.contract.test_locking import CANCEL_CHECK
@@ -30,6 +32,7 @@ def only_run(wire: Wire, **query: str) -> str:
     return run["id"]
 
 
+@pytest.mark.not_recorded("requests at once")
 def test_a_run_is_cancelled_by_its_id_and_no_other_is(
     wire: Wire, backend: Backend, agent_id: str, conversation_id: str
 ) -> None:

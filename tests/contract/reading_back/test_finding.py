@@ -42,7 +42,7 @@ def test_a_deleted_conversation_is_not_found(wire: Wire, agent_id: str) -> None:
 
 def test_an_agent_lists_its_tools_by_name(wire: Wire, agent_id: str) -> None:
     assert wire.get(f"/v1/agents/{agent_id}")["tools"] == []
-    name = f"double_{uuid4().hex[:8]}"
+    name = f"double_{uuid4().hex}"
     made = wire.http.post("/v1/tools/", json={"source_code": SOURCE.format(name=name)}).raise_for_status().json()
     wire.http.patch(f"/v1/agents/{agent_id}/tools/attach/{made['id']}").raise_for_status()
     (tool,) = wire.get(f"/v1/agents/{agent_id}")["tools"]

@@ -118,6 +118,7 @@ def test_what_a_step_stored_is_listed_while_the_next_is_in_flight(
     assert second.result().stop_reasons == ["end_turn"]
 
 
+@pytest.mark.not_recorded("requests at once")
 def test_a_run_of_default_has_no_conversation_and_is_found_by_its_agent(
     wire: Wire, backend: Backend, agent_id: str, conversation_id: str
 ) -> None:
@@ -176,6 +177,7 @@ def test_long_pages_are_given_whole(wire: Wire, conversation_id: str) -> None:
     assert len(active(wire, conversation_id=conversation_id, limit="100")) == 0
 
 
+@pytest.mark.not_recorded("hangs up")
 def test_a_request_that_was_cut_before_its_answer_is_on_record_and_goes_on(
     wire: Wire, backend: Backend, conversation_id: str
 ) -> None:

@@ -60,6 +60,7 @@ def test_null_characters_are_dropped_from_a_message_and_a_reason(wire: Wire, con
     assert (part["tool_call_id"], part["approve"], part["reason"]) == (call, False, "no")
 
 
+@pytest.mark.not_recorded("100,000 characters")
 def test_a_long_result_is_listed_clipped(wire: Wire, conversation_id: str) -> None:
     _, row = answered(wire, conversation_id, "y" * (LIMIT + 7))
     assert row["approvals"][0]["tool_return"] == f"{'y' * LIMIT}... [truncated 7 chars]"
