@@ -34,6 +34,8 @@ import pytest
 
 HANDLE = "vllm/scripted"
 TIMEOUT = 60.0
+NOWHERE = "http://127.0.0.1:9"
+"""Where nobody listens: the system hands out no port as low, so no other test gets it meanwhile."""
 _LIVE_ONLY = Path(__file__).parent / "live"
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import socket
-from collections.abc import Iterator
 
 import pytest
 
 from letta_adapters import LettaClient
 from letta_adapters.testing import FakeLetta
 from tests.cli.conftest import CommandLine
-from tests.conftest import Backend
+from tests.conftest import NOWHERE, Backend
 from tests.contract.build import CLIENT_TOOLS, user
 from tests.contract.wire import Wire
 from tests.hostile.server import Answer, Peer, document, serve, whole
@@ -149,16 +147,8 @@ def test_letta_cloud_without_a_key_is_not_asked() -> None:
     assert lines(ended.out)["key"].startswith("fail There is no key for Letta Cloud, so nothing was sent.")
 
 
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """A port that nobody listens at, and that nobody else gets meanwhile."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]
-
-
-def test_a_server_that_is_not_there_is_told(closed_port: int) -> None:
-    ended = CommandLine(variables={"LETTA_BASE_URL": f"http://127.0.0.1:{closed_port}"})("doctor")
+def test_a_server_that_is_not_there_is_told() -> None:
+    ended = CommandLine(variables={"LETTA_BASE_URL": NOWHERE})("doctor")
 
     assert ended.code == 3
     assert lines(ended.out)["server"].startswith("fail Could not reach the Letta server at")

@@ -24,6 +24,7 @@ from letta_adapters.wire import (
     ToolReturn,
     UserMessage,
 )
+from tests.conftest import NOWHERE
 
 ADD = ClientTool(name="add", description="adds", parameters={"type": "object", "properties": {}})
 HANDLE = "vllm/scripted"
@@ -159,9 +160,7 @@ def test_a_server_without_redis_is_used_in_the_foreground() -> None:
 
 
 def test_a_closed_port_is_named() -> None:
-    with FakeLetta() as server:
-        url = server.base_url
-    with LettaClient(base_url=url, max_retries=0) as client, pytest.raises(ConnectFailed, match=url):
+    with LettaClient(base_url=NOWHERE, max_retries=0) as client, pytest.raises(ConnectFailed, match=NOWHERE):
         client.agents.retrieve("agent-1")
 
 
@@ -233,7 +232,7 @@ BAD: list[Callable[[Any], Any]] = [
 @pytest.mark.parametrize("call", BAD, ids=range(len(BAD)))
 def test_bad_input_is_a_value_error_before_anything_is_sent(call: Callable[[Any], Any]) -> None:
     with pytest.raises(ValueError):
-        call(LettaClient(base_url="http://127.0.0.1:9"))
+        call(LettaClient(base_url=NOWHERE))
 
 
 METHODS = ["agents.create", "conversations.messages.list", "conversations.messages.create", "runs.retrieve"]

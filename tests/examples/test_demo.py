@@ -12,6 +12,7 @@ import pytest
 from letta_adapters import LettaClient
 from letta_adapters.errors import NotFound
 from letta_adapters.testing import FakeLetta
+from tests.conftest import NOWHERE
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,7 +88,7 @@ def test_a_model_that_calls_no_tool_is_reported() -> None:
     ("environment", "message"),
     [
         ({"LETTA_BASE_URL": "localhost:8283"}, "ValueError: `base_url` must begin with http:// or https://"),
-        ({"LETTA_BASE_URL": "http://127.0.0.1:9"}, "ConnectFailed: Could not reach the Letta server at"),
+        ({"LETTA_BASE_URL": NOWHERE}, "ConnectFailed: Could not reach the Letta server at"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(environment: dict[str, str], message: str) -> None:

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from letta_adapters import errors
+from tests.conftest import NOWHERE
 from tests.core.frames import DONE, ping, stop, text, usage
 from tests.hostile.calls import ANY, TURNS, WAYS, Call, both, said, slept
 from tests.hostile.certificates import Certificate, make_certificate
@@ -29,11 +30,6 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     return make_certificate(folder)
 
 
-def _closed_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return f"http://127.0.0.1:{listening.getsockname()[1]}"
-
-
 def _assert_not_reached(error: Any, url: str, *, attempts: int) -> None:
     assert type(error) is errors.ConnectFailed
     assert error.accepted is False
@@ -46,8 +42,7 @@ def _assert_not_reached(error: Any, url: str, *, attempts: int) -> None:
 
 @ANY
 def test_a_closed_port_is_tried_a_few_times(call: Call) -> None:
-    url = _closed_port()
-    _assert_not_reached(call(url, api_key=KEY, max_retries=3), url, attempts=4)
+    _assert_not_reached(call(NOWHERE, api_key=KEY, max_retries=3), NOWHERE, attempts=4)
 
 
 @ANY

@@ -11,7 +11,7 @@ import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from langchain_letta import ChatLetta, LettaChatMessageHistory
-from tests.conftest import Backend
+from tests.conftest import NOWHERE, Backend
 from tests.langchain.readback import Reader
 from tests.langchain.support import CALL, TOOLS, call_ids, conversation_of, fold, human, said
 
@@ -172,7 +172,7 @@ def test_nothing_is_asked_of_the_server_for_answers_that_have_their_anchor(
     pinned: ChatLetta, agent_id: str, conversation_id: str
 ) -> None:
     _, answer = turn(pinned)
-    away = LettaChatMessageHistory(conversation_id=conversation_id, agent_id=agent_id, base_url="http://127.0.0.1:9")
+    away = LettaChatMessageHistory(conversation_id=conversation_id, agent_id=agent_id, base_url=NOWHERE)
     away.add_messages([answer])
 
 

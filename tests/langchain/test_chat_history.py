@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from langchain_letta import ChatLetta, LettaChatMessageHistory, letta_from_langchain
 from letta_adapters.errors import AuthenticationError, ConnectFailed, NotFound
-from tests.conftest import TIMEOUT, Backend, fresh_agent, fresh_conversation
+from tests.conftest import NOWHERE, TIMEOUT, Backend, fresh_agent, fresh_conversation
 from tests.langchain.readback import Reader, story_of
 from tests.langchain.support import CALL, PIXEL, TOOLS, call_ids, conversation_of, fold, letta, new_gate, said
 
@@ -301,7 +301,7 @@ async def test_http_clients_of_ones_own_are_used_and_left_open(backend: Backend,
 
 def test_a_closed_port_is_a_typed_error() -> None:
     with pytest.raises(ConnectFailed):
-        LettaChatMessageHistory(conversation_id="conv-1", base_url="http://127.0.0.1:9", max_retries=0).open()
+        LettaChatMessageHistory(conversation_id="conv-1", base_url=NOWHERE, max_retries=0).open()
 
 
 def test_without_a_server_and_a_key_nothing_is_sent() -> None:

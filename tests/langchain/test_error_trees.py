@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import socket
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid4
@@ -22,7 +21,7 @@ from langchain_letta.errors import in_both_trees
 from letta_adapters import LettaClient
 from letta_adapters import errors as core
 from letta_adapters.testing import FakeLetta, Reply, reply_to
-from tests.conftest import Backend, fresh_agent
+from tests.conftest import NOWHERE, Backend, fresh_agent
 from tests.langchain.readback import Reader, story_of
 from tests.langchain.support import CALL, TOOLS, Ask, agent_of, asked, conversation_of, each_way, human
 from tests.langchain.traps.dying import Wire, async_client, client
@@ -167,11 +166,8 @@ async def test_a_model_that_is_missing_costs_one_conversation_and_leaves_none(
 
 @each_way
 async def test_a_server_that_is_not_there_may_be_asked_again(ask: Ask) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{probe.getsockname()[1]}"
     with pytest.raises(langchain.ModelConnectionError) as caught:
-        await ask(ChatLetta(agent_id=AGENT, base_url=url, max_retries=0), "hello")
+        await ask(ChatLetta(agent_id=AGENT, base_url=NOWHERE, max_retries=0), "hello")
     assert retryable(caught.value)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-import socket
 import sys
 from collections.abc import Iterator
 from typing import Any, cast
@@ -26,6 +25,7 @@ from langchain_letta import ChatLetta
 from letta_adapters import LettaClient
 from letta_adapters.errors import ConnectFailed, ConversationBusy, Divergence, PendingApprovalError, TurnInterrupted
 from letta_adapters.testing import FakeLetta
+from tests.conftest import NOWHERE
 from tests.langchain.readback import Reader
 from tests.langchain.support import CALL, TOOLS, conversation_of, human, letta, new_gate
 from tests.langchain.traps.dying import Wire, async_client, client
@@ -35,13 +35,6 @@ pytestmark = pytest.mark.timeout(60)
 AGENT = "agent-00000000-0000-4000-8000-000000000000"
 
 
-def url_of_nobody() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
-
-
-NOWHERE = url_of_nobody()
 KEY = "sk-let-very-secret"
 
 OWN_FIELDS = sorted(ChatLetta.model_fields.keys() - BaseChatModel.model_fields.keys())
@@ -204,6 +197,18 @@ class Overrides:
         skill = {"name": "sailing", "description": "How to sail.", "location": "/skills/sailing"}
         self.model.invoke("hello", client_skills=(skill,))
         assert sent(self.fake)["client_skills"][0]["name"] == "sailing"
+
+    def return_logprobs(self) -> None:
+        self.model.invoke("hello", return_logprobs=True)
+        assert (sent(self.fake)["return_logprobs"], sent(self.fake)["streaming"]) == (True, False)
+
+    def top_logprobs(self) -> None:
+        self.model.invoke("hello", return_logprobs=True, top_logprobs=3)
+        assert sent(self.fake)["top_logprobs"] == 3
+
+    def return_token_ids(self) -> None:
+        self.model.invoke("hello", return_token_ids=True)
+        assert (sent(self.fake)["return_token_ids"], sent(self.fake)["streaming"]) == (True, False)
 
     def http_client(self) -> None:
         wire = Wire(spared=9)

@@ -16,7 +16,7 @@ from llama_index.core.chat_engine.types import AgentChatResponse, BaseChatEngine
 from letta_adapters import AsyncLettaClient, LettaClient
 from letta_adapters.errors import ConnectFailed, NotFound, TurnFailed
 from llama_index_letta import LettaChatEngine
-from tests.conftest import Backend, fresh_agent, fresh_conversation
+from tests.conftest import NOWHERE, Backend, fresh_agent, fresh_conversation
 from tests.langchain.cutting import cutting_async_client, cutting_client
 from tests.langchain.readback import Reader
 from tests.llama_index.support import (
@@ -31,8 +31,6 @@ from tests.llama_index.support import (
     metadata_of,
     said,
 )
-
-NOWHERE = "http://127.0.0.1:9"
 
 
 @each_way

@@ -28,7 +28,7 @@ from llama_index_instrumentation.span import BaseSpan, active_span_id
 
 from letta_adapters.errors import ConnectFailed, TurnFailed
 from llama_index_letta import LettaChatEngine
-from tests.conftest import Backend
+from tests.conftest import NOWHERE, Backend
 from tests.llama_index.support import (
     ADD,
     IN_SEQUENCE,
@@ -142,7 +142,7 @@ async def test_a_turn_that_fails_drops_its_span(
 
 
 def test_so_does_one_that_never_began(make_engine: MakeEngine, spans: Spans) -> None:
-    engine = make_engine(base_url="http://127.0.0.1:9", max_retries=0)
+    engine = make_engine(base_url=NOWHERE, max_retries=0)
     with pytest.raises(Exception, match="Could not reach"):
         engine.stream_chat("hello")
     assert len(spans.dropped_spans) == 1
@@ -212,7 +212,7 @@ async def test_callbacks_of_turns_that_never_began_leave_nothing_with_the_caller
 ) -> None:
     debug = LlamaDebugHandler(print_trace_on_end=False)
     callbacks = CallbackManager([debug])
-    engine = make_engine(base_url="http://127.0.0.1:9", max_retries=0, callback_manager=callbacks)
+    engine = make_engine(base_url=NOWHERE, max_retries=0, callback_manager=callbacks)
     callbacks.start_trace("around")
     around = callbacks.on_event_start(CBEventType.QUERY)
     for _ in range(2):

@@ -10,7 +10,7 @@ import pytest
 
 from letta_adapters.errors import ConversationBusy
 from llama_index_letta import LettaChatEngine
-from tests.conftest import Backend
+from tests.conftest import NOWHERE, Backend
 from tests.contract.wire import Wire
 from tests.langchain.readback import Reader
 from tests.llama_index.support import ADD, MakeEngine, add, conversation_of, new_gate, said
@@ -113,9 +113,7 @@ async def test_many_conversations_go_on_at_once(make_engine: MakeEngine, reader:
 def test_a_message_that_was_not_sent_keeps_nobody_waiting(make_engine: MakeEngine, agent_id: str) -> None:
     engine = make_engine(busy_timeout=0)
     engine.chat("one")
-    broken = make_engine(
-        conversation_id=conversation_of(engine), base_url="http://127.0.0.1:9", max_retries=0, busy_timeout=0
-    )
+    broken = make_engine(conversation_id=conversation_of(engine), base_url=NOWHERE, max_retries=0, busy_timeout=0)
     for _ in range(2):
         with pytest.raises(Exception, match="Could not reach"):
             broken.chat("two")

@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from langchain_letta import ChatLetta, LettaMiddleware
 from letta_adapters.client import LettaClient
-from tests.conftest import Backend, fresh_agent
+from tests.conftest import NOWHERE, Backend, fresh_agent
 from tests.langchain.readback import Reader
 from tests.langchain.support import CALL, TOOLS, agent_of, asked, call_ids, conversation_of, said
 from tests.langchain.traps.support import Foreign, results, stripped, thread, users
@@ -353,7 +353,7 @@ def test_settling_shows_no_message_in_the_stream_of_the_graph(model: ChatLetta) 
 def test_when_settling_fails_there_is_a_warning_and_the_next_turn_does_it(
     model: ChatLetta, backend: Backend, reader: Reader, caplog: pytest.LogCaptureFixture
 ) -> None:
-    nowhere = ChatLetta(agent_id=model.agent_id, base_url="http://127.0.0.1:9", max_retries=0)
+    nowhere = ChatLetta(agent_id=model.agent_id, base_url=NOWHERE, max_retries=0)
     agent = agent_of(model, [look_up], middleware=[LettaMiddleware(nowhere)], checkpointer=InMemorySaver())
     config = thread()
     with caplog.at_level(logging.WARNING, "langchain_letta"):

@@ -13,7 +13,7 @@ from llama_index.core.workflow import Context
 
 from letta_adapters.errors import LettaError, TurnFailed
 from llama_index_letta import LettaAgent
-from tests.conftest import Backend, fresh_agent
+from tests.conftest import NOWHERE, Backend, fresh_agent
 from tests.langchain.readback import Reader
 from tests.llama_index.agents.support import (
     ADD,
@@ -262,7 +262,7 @@ async def test_a_failed_turn_raises_and_the_next_run_goes_on_where_the_last_good
 
 
 async def test_a_server_that_is_not_there_is_told(backend: Backend) -> None:
-    async with LettaAgent(agent_id="agent-1", base_url="http://127.0.0.1:9", max_retries=0) as agent:
+    async with LettaAgent(agent_id="agent-1", base_url=NOWHERE, max_retries=0) as agent:
         with pytest.raises(LettaError, match="Could not reach"):
             await agent.run("Hello")
 
