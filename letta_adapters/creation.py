@@ -28,7 +28,6 @@ from letta_adapters.errors import LettaError, StatusError
 from letta_adapters.identity import conversation_marker
 from letta_adapters.job import Job
 from letta_adapters.plans import Into, Plan
-from letta_adapters.transcript import AssistantEntry, HumanEntry
 from letta_adapters.wire import Conversation
 
 __all__ = [
@@ -48,8 +47,6 @@ _AT_ANCHOR = "at-anchor"
 
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _OURS = re.compile(rf"{SUMMARY_BEGINS}(?: {_UUID}){{0,2}}(?: step-\d+)?(?: {_AT_ANCHOR})?")
-
-_MAX_BEGUN = 5
 
 _MAX_LOST = 5
 """Times that a conversation is made whose answer is lost each time."""
@@ -217,24 +214,12 @@ def _marks_of(job: Job, made: Plan) -> Marks | None:
         said=_mark(job, made, *_place(job)),
         task=_mark(job, made, "task", job.thread.thread_id, job.thread.namespace),
         step=job.thread.step,
-        begun=[_mark(job, job.upto(end).plan(), *_place(job)) for end in _ends_of_earlier_requests(job)],
+        begun=[_mark(job, earlier.plan(), *_place(job)) for earlier in job.earlier],
     )
 
 
 def _place(job: Job) -> tuple[str | None, ...]:
     return ("said", job.thread.thread_id, job.thread.path) if job.thread else ()
-
-
-def _ends_of_earlier_requests(job: Job) -> list[int]:
-    """Where the transcript may have ended when it was sent before: people who get no answer say something else."""
-    humans: list[int] = []
-    for index in range(len(job.transcript) - 1, -1, -1):
-        entry = job.transcript[index]
-        if isinstance(entry, AssistantEntry):
-            break
-        if isinstance(entry, HumanEntry):
-            humans.append(index + 1)
-    return humans[1 : _MAX_BEGUN + 1]
 
 
 def _mark(job: Job, made: Plan, *place: str | None) -> str:

@@ -12,9 +12,11 @@ from letta_adapters.memory import TurnMemory
 from letta_adapters.planner import Seen, plan
 from letta_adapters.plans import Into, Plan
 from letta_adapters.policies import Policies
-from letta_adapters.transcript import Entry, ToolEntry, without_anchors
+from letta_adapters.transcript import AssistantEntry, Entry, HumanEntry, ToolEntry, without_anchors
 
 __all__ = ["Job"]
+
+_MAX_EARLIER = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +69,17 @@ class Job:
             look=look,
         )
 
-    def upto(self, end: int) -> Job:
-        """The same call as it would have been with the first `end` messages."""
-        return replace(self, transcript=self.transcript[:end])
+    @property
+    def earlier(self) -> list[Job]:
+        """Calls that may have been made before, latest first: people who get no answer say something else."""
+        humans: list[int] = []
+        for index in range(len(self.transcript) - 1, -1, -1):
+            entry = self.transcript[index]
+            if isinstance(entry, AssistantEntry):
+                break
+            if isinstance(entry, HumanEntry):
+                humans.append(index + 1)
+        return [replace(self, transcript=self.transcript[:end]) for end in humans[1 : _MAX_EARLIER + 1]]
 
     def without_conversation(self, conversation_id: str) -> Job:
         """The same call, as if no answer had come from a conversation."""

@@ -55,10 +55,12 @@ class Sending:
 
     @classmethod
     def of(cls, job: Job) -> Sending:
-        """Take up a call; where it was lost before, on the same way."""
+        """Take up a call; where it, or the one that it continues, was lost before, on the same way."""
         first = job.plan()
-        key = (job.server, repr((job.target, job.options)), *_otids(first, first.conversation_id or "", nonce=""))
+        key = _key(job, first)
         lost = job.memory.take_lost(key)
+        continued = None if lost else _lost_before(job)
+        lost = lost or continued
         elsewhere = lost is not None and lost.conversation_id != first.conversation_id
         return cls(
             job=job,
@@ -66,6 +68,7 @@ class Sending:
             into=_into(lost) if lost and elsewhere else None,
             nonce=lost.nonce if lost else uuid4().hex,
             lost=lost,
+            look=continued is not None,
         )
 
     def plan(self) -> Plan:
@@ -199,6 +202,16 @@ def agent_of(job: Job, conversation_id: str) -> Generator[Endpoint[Any], Any, st
         known = conversation.agent_id
         job.memory.keep_agent((job.server, conversation_id), known)
     return known
+
+
+def _key(job: Job, first: Plan) -> tuple[str, ...]:
+    return (job.server, repr((job.target, job.options)), *_otids(first, first.conversation_id or "", nonce=""))
+
+
+def _lost_before(job: Job) -> LostTurn | None:
+    """The turn that was lost when less was said, whose messages are looked for under the otids that they had."""
+    lost = (job.memory.take_lost(_key(earlier, earlier.plan())) for earlier in job.earlier)
+    return next(filter(None, lost), None)
 
 
 def _into(lost: LostTurn) -> Into:

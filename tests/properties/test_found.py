@@ -158,6 +158,11 @@ OTHERS: dict[str, Scenario] = {
     "two results that differ in their words beside a picture": Scenario(
         parts=True, moves=(Say(rounds=(1,)), Regenerate(which=1))
     ),
+    "other words after a turn that was lost": Scenario(
+        ids=False,
+        pinned="conversation",
+        moves=(Say(), Say(mishaps=(Mishap(fault=Fault(kind="down", taken=True), again=False),)), Say()),
+    ),
     "a call that another process has open": Scenario(moves=(Say(), Together(calls=True, apart=True))),
 }
 """Those that need more than moves."""

@@ -14,12 +14,12 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from langchain_letta import ChatLetta
 from letta_adapters import LettaClient
-from letta_adapters.errors import LettaError, TurnFailed
+from letta_adapters.errors import LettaError, TurnFailed, TurnInterrupted
 from letta_adapters.testing import FakeLetta, Reply, reply_to
 from tests.langchain.readback import Reader, story_of
 from tests.langchain.support import CALL, TOOLS, agent_of, asked, call_ids, conversation_of, human
 from tests.langchain.traps.dying import Mends, Wire, async_client, client
-from tests.langchain.traps.support import expect, results, runs, thread
+from tests.langchain.traps.support import expect, results, runs, thread, users
 
 FAILS_LATE = f"{CALL} [[next]] [[fail 500]]"
 
@@ -88,6 +88,34 @@ def test_a_turn_that_a_chain_lost_and_asks_for_again_is_stored_once(
         messages.append(stubborn(lost).invoke(messages, {"callbacks": config["callbacks"]}))
     expect(reader, messages)
     assert reader.conversations(agent_id) == [conversation_of(messages[-1])]
+
+
+@pytest.mark.parametrize("ids", [True, False], ids=["with ids", "without ids"])
+@pytest.mark.parametrize("followed", [True, False], ids=["followed", "pinned"])
+@pytest.mark.parametrize("begun", [True, False], ids=["later turn", "first turn"])
+def test_a_turn_that_was_lost_and_is_followed_by_other_words_is_stored_once(
+    begun: bool,
+    followed: bool,
+    ids: bool,
+    model: ChatLetta,
+    pinned: ChatLetta,
+    agent_id: str,
+    conversation_id: str,
+    reader: Reader,
+) -> None:
+    model = model if followed else pinned
+    messages: list[BaseMessage] = []
+    if begun:
+        messages.append(human("hello"))
+        messages.append(model.invoke(messages))
+    messages.append(human("one") if ids else HumanMessage("one"))
+    with lossy(model) as (lost, config), pytest.raises(TurnInterrupted):
+        lost.invoke(messages, {"callbacks": config["callbacks"]})
+    messages.append(human("two") if ids else HumanMessage("two"))
+    messages.append(model.invoke(messages))
+    where = conversation_of(messages[-1])
+    assert users(reader, where) == [message.text for message in messages if message.type == "human"]
+    assert {*reader.conversations(agent_id)} == {where, conversation_id}
 
 
 def test_results_that_a_chain_lost_and_gives_again_are_stored_once(model: ChatLetta, reader: Reader) -> None:
