@@ -49,13 +49,13 @@ class ConfiguredModel(BaseChatModel):
     api_key: SecretStr | None = Field(default_factory=secret_from_env("LETTA_API_KEY", default=None))
     """The bearer key; else `LETTA_API_KEY`. A self-hosted server may need none. A pickle leaves it out."""
 
-    timeout: float = Field(default=90.0, gt=0)
+    timeout: float = Field(default=90.0, gt=0, allow_inf_nan=False)
     """Seconds without any byte after which a connection counts as lost; the server's pings are bytes."""
 
     max_retries: int = Field(default=5, ge=0)
     """Failures in a row after which a turn is given up. Trying again never sends a turn twice."""
 
-    busy_timeout: float = Field(default=60.0, ge=0)
+    busy_timeout: float = Field(default=60.0, ge=0, allow_inf_nan=False)
     """Seconds to wait for another turn of the same conversation."""
 
     background: bool | None = None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from math import isfinite
+from typing import TypeGuard, TypeVar
 
 import httpx
 from pydantic import SecretStr
@@ -36,7 +37,7 @@ class LettaClient:
         http_client: An `httpx.Client` of your own; it is never closed here.
 
     Raises:
-        ValueError: The URL is not one that can be called.
+        ValueError: The URL is not one that can be called, or a limit is none.
 
     Example:
         ```python
@@ -57,7 +58,7 @@ class LettaClient:
         http_client: httpx.Client | None = None,
     ) -> None:
         settings = Settings.resolve(base_url, api_key)
-        policy = TurnPolicy(idle_timeout=timeout, max_retries=max_retries, busy_timeout=busy_timeout)
+        policy = _policy(timeout, max_retries, busy_timeout)
         self._sender = BlockingSender(settings, policy, HTTPTransport(settings, http_client=http_client))
         self.agents = Agents(self._sender)
         self.conversations = Conversations(self._sender)
@@ -116,7 +117,7 @@ class AsyncLettaClient:
         http_client: An `httpx.AsyncClient` of your own; it is never closed here.
 
     Raises:
-        ValueError: The URL is not one that can be called.
+        ValueError: The URL is not one that can be called, or a limit is none.
     """
 
     def __init__(
@@ -130,7 +131,7 @@ class AsyncLettaClient:
         http_client: httpx.AsyncClient | None = None,
     ) -> None:
         settings = Settings.resolve(base_url, api_key)
-        policy = TurnPolicy(idle_timeout=timeout, max_retries=max_retries, busy_timeout=busy_timeout)
+        policy = _policy(timeout, max_retries, busy_timeout)
         self._sender = AsyncSender(settings, policy, AsyncHTTPTransport(settings, http_client=http_client))
         self.agents = AsyncAgents(self._sender)
         self.conversations = AsyncConversations(self._sender)
@@ -175,3 +176,18 @@ class AsyncLettaClient:
 
     def __repr__(self) -> str:
         return f"AsyncLettaClient(base_url={self.base_url!r})"
+
+
+def _policy(timeout: object, max_retries: object, busy_timeout: object) -> TurnPolicy:
+    """The limits that were given, checked: a socket tells of a wrong one late, and in other words."""
+    if not _is_number(timeout) or timeout <= 0:
+        raise ValueError(f"`timeout` is a number of seconds above 0, not {timeout!r}.")
+    if not _is_number(busy_timeout) or busy_timeout < 0:
+        raise ValueError(f"`busy_timeout` is a number of seconds, 0 or more, not {busy_timeout!r}.")
+    if not isinstance(max_retries, int) or isinstance(max_retries, bool) or max_retries < 0:
+        raise ValueError(f"`max_retries` is a whole number, 0 or more, not {max_retries!r}.")
+    return TurnPolicy(idle_timeout=timeout, max_retries=max_retries, busy_timeout=busy_timeout)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import math
 import pydoc
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -157,6 +158,20 @@ def test_a_server_without_redis_is_used_in_the_foreground() -> None:
             assert client.conversations.messages.create(conversation.id, input=f"[[say {text}]]").result().text == text
         sent = [r.body["background"] for r in server.requests if r.path.endswith("/messages") and r.body]
         assert sent == [True, False, False]
+
+
+@pytest.mark.parametrize("kind", [LettaClient, AsyncLettaClient])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("timeout", value) for value in (0, -1.0, math.nan, math.inf, None, "9")),
+        *(("busy_timeout", value) for value in (-1, math.nan, math.inf, None)),
+        *(("max_retries", value) for value in (-1, 1.5, True, None)),
+    ],
+)
+def test_a_limit_that_is_none_is_a_value_error_that_names_it(kind: Any, name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"`{name}` is .*, not {value!r}"):
+        kind(base_url=NOWHERE, **{name: value})
 
 
 def test_a_closed_port_is_named() -> None:
