@@ -200,9 +200,6 @@ def _wait_for_the_other_turn(
 
 def _warn_of_lost_anchors(job: Job) -> None:
     """Say once that a program loses the anchors of its answers, and what that costs (rule 1)."""
-    thread = job.thread
-    place = (job.server, job.target.agent_id or "", thread.thread_id, thread.path) if thread else ()
-    again = thread is not None and thread.step is not None and job.memory.begins_again(place, thread.step)
     stripped = not job.retold and any(
         isinstance(entry, AssistantEntry)
         and entry.anchor is None
@@ -210,7 +207,7 @@ def _warn_of_lost_anchors(job: Job) -> None:
         and job.memory.was_given(answer_key(job, entry.text))
         for entry in job.transcript
     )
-    if (again or stripped) and job.memory.is_new("lost anchors"):
+    if stripped and job.memory.is_new("lost anchors"):
         _LOG.warning(
             "A transcript came without the anchor of the agent's last answer (the metadata of its message), so it is "
             "told to a new conversation, every time. Keep the answers with their `response_metadata`; an agent of "

@@ -72,7 +72,6 @@ class TurnMemory:
         self._said: set[str] = set()
         self._heads: _Bounded[str] = _Bounded(limit)
         self._given: _Bounded[None] = _Bounded(limit)
-        self._begun: _Bounded[int] = _Bounded(limit)
         self._mutex = threading.Lock()
 
     def attempt(self, request: Request) -> int:
@@ -127,13 +126,6 @@ class TurnMemory:
     def was_given(self, answer: Request) -> bool:
         """Whether an answer was given by this process."""
         return answer in self._given
-
-    def begins_again(self, place: Request, step: int) -> bool:
-        """Whether a place in a program had a conversation made for an earlier step, too."""
-        with self._mutex:
-            first = self._begun.get(place)
-            self._begun[place] = step if first is None else min(first, step)
-            return first is not None and first < step
 
     def lost(self, request: Request, turn: LostTurn) -> None:
         """Remember a turn whose end was not seen."""
