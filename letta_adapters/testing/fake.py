@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import Self
 
 from letta_adapters.testing.app import make_app
+from letta_adapters.testing.cuts import Cuts, Line
 from letta_adapters.testing.engine import Engine
 from letta_adapters.testing.gates import Gates
 from letta_adapters.testing.model import EAGER, Model, ModelPort, ModelRequest
@@ -80,6 +81,7 @@ class FakeLetta:
         self._gates = Gates()
         self._port_of_model = ModelPort(function=model, gates=self._gates)
         self._requests: list[RecordedRequest] = []
+        self._cuts = Cuts()
         self._running: _Running | None = None
         self._used = False
 
@@ -147,7 +149,7 @@ class FakeLetta:
             handles=self._models,
             forks_at_message=self._forks_at_message,
         )
-        return _Recorder(_Dated(make_app(engine)), self._requests.append), engine
+        return _Recorder(self._cuts.around(_Dated(make_app(engine))), self._requests.append), engine
 
     def open_gate(self, name: str) -> None:
         """Let a model go on that waits at `[[hold NAME]]`, now or later; twice does no harm."""
@@ -163,6 +165,27 @@ class FakeLetta:
         """
         if not self._gates.wait_until_reached(name, timeout):
             raise TimeoutError(f"no model came to the gate {name!r} within {timeout} s")
+
+    def cut_streams(self, *after: int) -> None:
+        """Lose the connections of the next streams, as a network does: the turns go on, and are stored.
+
+        ```python
+        from letta_adapters import LettaClient
+        from letta_adapters.testing import FakeLetta
+
+        with FakeLetta() as fake, LettaClient(base_url=fake.base_url) as client:
+            agent = client.agents.create(name="ann")
+            conversation = client.conversations.create(agent_id=agent.id)
+            fake.cut_streams(2, 0)  # after two events, and the one that goes on from there before its first
+            print(client.conversations.messages.create(conversation.id, input="Hello").result().text)
+            #> You said: Hello
+        ```
+
+        Args:
+            after: Of each stream, how many events it carries before the connection is lost. One that has no more than
+                these ends as it would.
+        """
+        self._cuts.plan(*after)
 
     @property
     def requests(self) -> list[RecordedRequest]:
@@ -299,7 +322,7 @@ class _Running:
         app, engine = self._application()
         config = uvicorn.Config(
             app,
-            http="h11",
+            http=Line,
             ws="none",
             loop="asyncio",
             lifespan="off",

@@ -1,0 +1,32 @@
+"""`python -m letta_adapters.testing`: a double in a terminal."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+
+from langchain_core.tools import tool
+
+from langchain_letta import ChatLetta
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+def test_it_prints_what_to_set_serves_an_agent_and_ends_on_ctrl_c() -> None:
+    command = [sys.executable, "-m", "letta_adapters.testing"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as double:
+        assert double.stdout is not None
+        settings = dict(re.findall(r"export (\w+)=(\S+)\n", double.stdout.readline() + double.stdout.readline()))
+        model = ChatLetta(agent_id=settings["LETTA_AGENT_ID"], base_url=settings["LETTA_BASE_URL"])
+        assert model.invoke("Hello").text == "You said: Hello"
+        assert [call["name"] for call in model.bind_tools([add]).invoke("What is 3 + 4?").tool_calls] == ["add"]
+        double.send_signal(signal.SIGINT)
+        rest, said = double.communicate(timeout=30)
+    assert (double.returncode, rest) == (0, "")
+    assert said == "Type these two lines into another terminal. Ctrl-C ends the double.\n"
