@@ -1,0 +1,47 @@
+"""The blocks of `docs/concepts.md`, which go on from each other, print what stands below them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from letta_adapters.testing import Call, Reply, reply_to
+from tests.docs.links import broken_links
+from tests.pages import blocks_of, page_of, printed_by
+
+NAME = "concepts.md"
+PAGE = page_of(NAME)
+BLOCKS = blocks_of(PAGE)
+
+
+def play_model(messages: Sequence[dict[str, Any]]) -> Reply:
+    """Call the tool of a block where that is asked for, know what was said before, else do as directed."""
+    asked = [str(message["content"]) for message in messages if message["role"] == "user"]
+    if messages[-1]["role"] == "tool":
+        return Reply(text=f"It is {json.loads(messages[-1]['content'])['message']}.")
+    if asked[-1] == "What is 19 + 23?":
+        return Reply(calls=(Call(name="add", arguments='{"a": 19, "b": 23}'),))
+    if asked[-1] in ("What is my name?", "What did I ask you?"):
+        return Reply(text=f"You said before: {' '.join(asked[:-1])}")
+    return reply_to(messages)
+
+
+@pytest.fixture(scope="module")
+def printed() -> list[str]:
+    return printed_by(NAME, BLOCKS, model=play_model)
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def test_a_block_prints_what_stands_below_it(number: int, printed: list[str]) -> None:
+    assert printed[number] == BLOCKS[number][1]
+
+
+def test_every_block_of_code_has_its_output() -> None:
+    assert len(BLOCKS) == PAGE.count("```python\n") == PAGE.count("```text\n") > 0
+
+
+def test_links_lead_to_what_exists() -> None:
+    assert broken_links(NAME) == []
