@@ -1,9 +1,10 @@
-"""The blocks of `docs/concepts.md`, which go on from each other, print what stands below them."""
+"""The blocks of `docs/concepts.md` and `docs/moving.md`, which go on from each other, print what stands below them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import pytest
@@ -12,9 +13,8 @@ from letta_adapters.testing import Call, Reply, reply_to
 from tests.docs.links import broken_links
 from tests.pages import blocks_of, page_of, printed_by
 
-NAME = "concepts.md"
-PAGE = page_of(NAME)
-BLOCKS = blocks_of(PAGE)
+NAMES = ("concepts.md", "moving.md")
+BLOCKS = {name: blocks_of(page_of(name)) for name in NAMES}
 
 
 def play_model(messages: Sequence[dict[str, Any]]) -> Reply:
@@ -29,19 +29,22 @@ def play_model(messages: Sequence[dict[str, Any]]) -> Reply:
     return reply_to(messages)
 
 
-@pytest.fixture(scope="module")
-def printed() -> list[str]:
-    return printed_by(NAME, BLOCKS, model=play_model)
+@cache
+def printed(name: str) -> list[str]:
+    return printed_by(name, BLOCKS[name], model=play_model)
 
 
-@pytest.mark.parametrize("number", range(len(BLOCKS)))
-def test_a_block_prints_what_stands_below_it(number: int, printed: list[str]) -> None:
-    assert printed[number] == BLOCKS[number][1]
+@pytest.mark.parametrize(("name", "number"), [(name, number) for name in NAMES for number in range(len(BLOCKS[name]))])
+def test_a_block_prints_what_stands_below_it(name: str, number: int) -> None:
+    assert printed(name)[number] == BLOCKS[name][number][1]
 
 
-def test_every_block_of_code_has_its_output() -> None:
-    assert len(BLOCKS) == PAGE.count("```python\n") == PAGE.count("```text\n") > 0
+@pytest.mark.parametrize("name", NAMES)
+def test_every_block_of_code_has_its_output(name: str) -> None:
+    page = page_of(name)
+    assert len(BLOCKS[name]) == page.count("```python\n") == page.count("```text\n") > 0
 
 
-def test_links_lead_to_what_exists() -> None:
-    assert broken_links(NAME) == []
+@pytest.mark.parametrize("name", NAMES)
+def test_links_lead_to_what_exists(name: str) -> None:
+    assert broken_links(name) == []
