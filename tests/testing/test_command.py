@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 
-import pytest
 from langchain_core.tools import tool
 
 from langchain_letta import ChatLetta
@@ -31,10 +30,3 @@ def test_it_prints_what_to_set_serves_an_agent_and_ends_on_ctrl_c() -> None:
         rest, said = double.communicate(timeout=30)
     assert (double.returncode, rest) == (0, "")
     assert said == "Type these two lines into another terminal. Ctrl-C ends the double.\n"
-
-
-@pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
-def test_without_its_extra_it_says_which_one_it_needs(missing: str) -> None:
-    code = f"import sys; sys.modules[{missing!r}] = None; import letta_adapters.testing"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
-    assert done.stderr.endswith("needs starlette and uvicorn: pip install 'letta-adapters[testing]'\n")
