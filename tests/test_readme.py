@@ -46,7 +46,7 @@ def play_model(messages: Sequence[dict[str, Any]]) -> Reply:
 
 PRINTED = {
     "First steps, without a server and without a key 1": re.escape(SHOWN[0].strip()),
-    "A server for the examples 1": r"agent-[0-9a-f-]{36}",
+    "A server for the examples 1": r"\['openai/gpt-4\.1-mini'\]\nagent-[0-9a-f-]{36}",
     "A chat model 1": r"You said: Hello, I am Ann\.\nYou said: Tell me about Norway\.",
     "A chat model 2": r"You said before: Hello, I am Ann\.",
     "A conversation that the server holds 1": r"You said before: My parcel is A-17\.",
