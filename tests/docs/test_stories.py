@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from letta_adapters.testing import Call, Reply, reply_to
-from tests.docs.links import broken_links
 from tests.pages import blocks_of, page_of, printed_by
 
 NAMES = ("concepts.md", "moving.md")
@@ -43,8 +42,3 @@ def test_a_block_prints_what_stands_below_it(name: str, number: int) -> None:
 def test_every_block_of_code_has_its_output(name: str) -> None:
     page = page_of(name)
     assert len(BLOCKS[name]) == page.count("```python\n") == page.count("```text\n") > 0
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_links_lead_to_what_exists(name: str) -> None:
-    assert broken_links(name) == []

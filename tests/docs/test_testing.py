@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 from letta_adapters.testing import script
-from tests.docs.links import broken_links
 from tests.pages import page_of
 
 NAME = "testing.md"
@@ -61,7 +60,3 @@ def test_every_block_of_python_is_a_file_with_a_name() -> None:
 def test_the_table_has_every_directive() -> None:
     listed = re.findall(r"^\| `(\[\[.*?\]\])` \|", script.__doc__ or "", re.MULTILINE)
     assert re.findall(r"^\| `(\[\[.*?\]\])` \|", PAGE, re.MULTILINE) == listed
-
-
-def test_links_lead_to_what_exists() -> None:
-    assert broken_links(NAME) == []

@@ -9,7 +9,6 @@ import pytest
 import langchain_letta.errors
 import letta_adapters.errors
 from letta_adapters.errors import LettaError
-from tests.docs.links import broken_links
 from tests.pages import blocks_of, page_of, printed_by
 
 NAME = "troubleshooting.md"
@@ -55,7 +54,3 @@ def test_every_class_of_error_has_an_entry(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(CLASSES - NEVER_RAISED))
 def test_every_class_of_error_that_is_raised_is_shown_with_its_message(name: str, printed: list[str]) -> None:
     assert re.search(rf"^{name}: \S", "".join(printed), re.MULTILINE)
-
-
-def test_links_lead_to_what_exists() -> None:
-    assert broken_links(NAME) == []

@@ -12,7 +12,7 @@ from langchain.chat_models import init_chat_model
 
 from letta_adapters.testing import Call, Reply, reply_to
 from letta_adapters.testing.script import text_of
-from tests.pages import DOCS, blocks_of, names_in, page_of, printed_by
+from tests.pages import blocks_of, names_in, page_of, printed_by
 
 NAME = "langchain.md"
 PAGE = page_of(NAME)
@@ -76,16 +76,6 @@ def test_what_is_here_has_a_test() -> None:
 def test_a_test_that_is_named_exists(name: str) -> None:
     path, _, test = name.partition("::")
     assert test in names_in(path), f"docs/{NAME} names {name}"
-
-
-def test_links_lead_to_what_exists() -> None:
-    links = re.findall(r"\]\(([^)#]*)(?:#([^)]+))?\)", PAGE)
-    assert links
-    for file, heading in links:
-        text = (DOCS / (file or NAME)).read_text()
-        assert not heading or heading in {
-            one.lower().replace(" ", "-") for one in re.findall(r"^## (.*)$", text, re.MULTILINE)
-        }
 
 
 def test_init_chat_model_has_no_place_for_us() -> None:
