@@ -86,7 +86,7 @@ def flag(value: bool | None) -> str | None:
 def check_id(name: str, value: str, prefix: str) -> str:
     """Give an id back, or raise `ValueError` when it cannot be one of this kind."""
     if not _ID.fullmatch(value) or not value.startswith(prefix):
-        raise ValueError(f"`{name}` must look like `{prefix}…`, not {value!r}.")
+        raise ValueError(f"`{name}` must look like `{prefix}0a1b2c3d-…`, with a whole id, not {value!r}.")
     return value
 
 

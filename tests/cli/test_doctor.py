@@ -103,7 +103,10 @@ def test_an_id_that_no_agent_has_is_a_failure(cli: CommandLine) -> None:
     ended = cli("doctor", "ann")
 
     assert ended.code == 2
-    assert lines(ended.out)["agent"] == "fail `agent_id` must look like `agent-…`, not 'ann'. Correct the id."
+    assert (
+        lines(ended.out)["agent"]
+        == "fail `agent_id` must look like `agent-0a1b2c3d-…`, with a whole id, not 'ann'. Correct the id."
+    )
 
 
 def test_nothing_is_changed_and_nothing_sent_to_an_agent() -> None:

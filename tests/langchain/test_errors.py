@@ -41,6 +41,7 @@ KEY = "sk-let-very-secret"
         ({}, "`agent_id`.*`conversation_id`"),
         ({"conversation_id": "default"}, "needs an `agent_id`"),
         ({"agent_id": "me"}, "`agent_id` must look like"),
+        ({"agent_id": "agent-…"}, "`agent_id` must look like `agent-0a1b2c3d-…`, with a whole id, not 'agent-…'"),
         ({"agent_id": ""}, "`agent_id` must look like"),
         ({"agent_id": "agent-1/../x"}, "`agent_id` must look like"),
         ({"agent_id": CONVERSATION}, "`agent_id` must look like"),
