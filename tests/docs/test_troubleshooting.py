@@ -9,13 +9,14 @@ import pytest
 import langchain_letta.errors
 import letta_adapters.errors
 from letta_adapters.errors import LettaError
+from letta_adapters.tools import InvalidArguments
 from tests.pages import blocks_of, page_of, printed_by
 
 NAME = "troubleshooting.md"
 PAGE = page_of(NAME)
 BLOCKS = blocks_of(PAGE)
 
-CLASSES = {
+CLASSES = {InvalidArguments.__name__} | {
     name
     for tree in (letta_adapters.errors, langchain_letta.errors)
     for name, kind in vars(tree).items()
