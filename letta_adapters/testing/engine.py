@@ -40,6 +40,9 @@ __all__ = ["Engine"]
 
 RUN_ID = r"^run-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 
+_NO_TOKENS = {"return_logprobs": False, "return_token_ids": False}
+"""What only the agent's endpoint heeds, in a request that does not stream."""
+
 
 class Engine:
     """Starts turns and lets connections read them."""
@@ -90,6 +93,7 @@ class Engine:
             raise redis_missing(prefix="INTERNAL_SERVER_ERROR: ")
         if request.include_pings:
             run.send(ping(run.id))
+        request = request.model_copy(update=_NO_TOKENS)
         if locks:  # a conversation's endpoint does not pass it on
             request = request.model_copy(update={"include_compaction_messages": False})
         turn = self._turn(agent, conversation, request, run, streams=True)
@@ -109,7 +113,8 @@ class Engine:
             run = self._new_run(agent, conversation, request, streams=False)
             if key is not None:
                 self._remember(run, token, request.otids)
-            return await self._turn(agent, conversation, request, run, streams=False).answer()
+            heeded = request.model_copy(update=_NO_TOKENS)
+            return await self._turn(agent, conversation, heeded, run, streams=False).answer()
         finally:
             self._release(key)
 
@@ -121,7 +126,7 @@ class Engine:
 
     def start_async(self, agent: Agent, request: TurnRequest) -> Run:
         """Start a turn that nobody waits for; it loses the client's tools and skills, as on the real server."""
-        request = request.model_copy(update={"client_tools": None, "client_skills": None})
+        request = request.model_copy(update={"client_tools": None, "client_skills": None, **_NO_TOKENS})
         self.check_handle(request.override_model)
         run = self._new_run(agent, agent.default, request, streams=False)
         run.background = True

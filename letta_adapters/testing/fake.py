@@ -23,6 +23,7 @@ from letta_adapters.testing.gates import Gates
 from letta_adapters.testing.model import EAGER, Model, ModelPort, ModelRequest
 from letta_adapters.testing.script import reply_to
 from letta_adapters.testing.state import Store
+from letta_adapters.testing.token_data import SGLANG
 
 __all__ = ["FakeLetta", "RecordedRequest"]
 
@@ -61,7 +62,8 @@ class FakeLetta:
             is not in context is a 404 is this double's guess.
         models: the model handles that it knows; the first is the default of an agent.
         model: what plays the language model, the script of `letta_adapters.testing.script` unless given. The handle
-            `vllm/eager` is played by `letta_adapters.testing.eager` in any case.
+            `vllm/eager` is played by `letta_adapters.testing.eager` in any case; `sglang/scripted` tells the ids of its
+            tokens in answers that do not stream.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class FakeLetta:
         redis: bool = True,
         ping_interval: float = 20.0,
         forks_at_message: bool = False,
-        models: Sequence[str] = ("vllm/scripted", EAGER),
+        models: Sequence[str] = ("vllm/scripted", EAGER, SGLANG),
         model: Model = reply_to,
     ) -> None:
         """Prepare a server; it runs from `start()`, or inside `with`."""

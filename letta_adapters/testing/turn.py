@@ -7,7 +7,6 @@ request is stored with the first step that succeeds.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,19 +27,19 @@ from letta_adapters.testing.messages import (
     StoredMessage,
     ToolCall,
     ToolReturn,
-    clipped,
     minus_one,
     new_id,
     now,
-    packed_result,
 )
 from letta_adapters.testing.model import Answer, BrokenModel, ModelPort
 from letta_adapters.testing.pending import admitted
 from letta_adapters.testing.prompt import chat_messages, function_tools
+from letta_adapters.testing.results import denied, other_half, result_of, rewritten, tool_message, within
 from letta_adapters.testing.rows import rows_of_all
 from letta_adapters.testing.runs import Run
 from letta_adapters.testing.server_tools import Outcome, read_arguments
 from letta_adapters.testing.state import Agent, Conversation, Store
+from letta_adapters.testing.token_data import TokenData
 from letta_adapters.testing.turn_request import TurnRequest
 
 __all__ = ["Turn"]
@@ -88,6 +87,9 @@ class Turn:
         self._request = request
         self._run = run
         self._streams = streams
+        handle = request.override_model or conversation.model or agent.model
+        self._tokens = TokenData(request, handle=handle, streams_tokens=self._streams_tokens)
+        self._model_handle = handle
         self._client_tools = [tool.model_dump() for tool in request.client_tools or ()]
         self._context: list[StoredMessage] = []
         self._made: list[StoredMessage] = []
@@ -137,8 +139,8 @@ class Turn:
             "messages": shown,
             "stop_reason": stop_reason(self._stop),
             "usage": self._usage(),
-            "logprobs": None,
-            "turns": None,
+            "logprobs": self._tokens.logprobs,
+            "turns": self._tokens.turns or None,
         }
 
     def _usage(self) -> dict[str, Any]:
@@ -150,7 +152,7 @@ class Turn:
             context_tokens=usage.context_tokens,
             cached_tokens=usage.cached_tokens,
             reasoning_tokens=usage.reasoning_tokens,
-            details=0 if usage.step_count and not self._streams_tokens else None,
+            details=0 if usage.step_count and not self._streams_tokens and not self._tokens.has_ids else None,
         )
 
     def _fail(self, reason: str, error_type: str, message: str, detail: str, *, named: bool = False) -> None:
@@ -171,7 +173,7 @@ class Turn:
         inputs = admitted(self._request, self._context)
         follow_ups: list[StoredMessage] = []
         if inputs[0].role == "approval":
-            inputs, follow_ups = [_within(inputs[0], self._agent.tool_result_cap)], inputs[1:]
+            inputs, follow_ups = [within(inputs[0], self._agent.tool_result_cap)], inputs[1:]
         for number in range(self._request.max_steps):
             if number == 1 and follow_ups:
                 inputs = follow_ups
@@ -189,7 +191,7 @@ class Turn:
             self._checkpoint(step, inputs)
             # Where it streams tokens, the server echoes results only if it ran a tool itself.
             ran = any(isinstance(answer, Denial) and answer.approve for answer in messages[-1].approvals)
-            if not self._streams_tokens or ran or _other_half(messages) is not None:
+            if not self._streams_tokens or ran or other_half(messages) is not None:
                 try:
                     await self._send_rows(step.new)
                 except ApiError:
@@ -240,8 +242,8 @@ class Turn:
             messages, override_system=self._request.override_system, cap=cap, skills=self._request.client_skills or ()
         )
         tools = function_tools(self._agent, self._client_tools)
-        handle = self._request.override_model or self._conversation.model or self._agent.model
-        asked = self._model.ask(chat, tools, run_id=self._run.id, needs_approval=self._needs_approval, handle=handle)
+        needs_approval, handle = self._needs_approval, self._model_handle
+        asked = self._model.ask(chat, tools, run_id=self._run.id, needs_approval=needs_approval, handle=handle)
         try:
             if not self._streams_tokens:
                 answer = await asked.whole()
@@ -253,6 +255,7 @@ class Turn:
             if self._streams_tokens:
                 await self._send(stop_reason("error"))
             raise error.cause from error
+        answer = self._tokens.heard(answer)
         self._run.step_ids.append(answer.step_id)
         self._run.usage.add(
             prompt_tokens=answer.prompt_tokens,
@@ -277,9 +280,9 @@ class Turn:
             new.append(self._approval_request(answer, waiting, with_content=not running))
             return _Step(step_id=answer.step_id, new=new, stop="requires_approval")
         outcomes = [self._run_tool(call) for call in calls]
-        done = [replace(call, arguments=_rewritten(call.arguments)) for call in calls]
-        returns = [_result(call, outcome) for call, outcome in zip(calls, outcomes, strict=True)]
-        new = [self._assistant(answer, calls=done), _tool_message(returns, name=calls[0].name)]
+        done = [replace(call, arguments=rewritten(call.arguments)) for call in calls]
+        returns = [result_of(call, outcome) for call, outcome in zip(calls, outcomes, strict=True)]
+        new = [self._assistant(answer, calls=done), tool_message(returns, name=calls[0].name)]
         return _Step(step_id=answer.step_id, new=new)
 
     def _assistant(self, answer: Answer, *, calls: Sequence[ToolCall] | None) -> StoredMessage:
@@ -320,16 +323,16 @@ class Turn:
         if by_message_id is not None:
             decisions[requested[0].id] = by_message_id
         approved = [call for call in requested if call.id in decisions and decisions[call.id].approve]
-        other_half = _other_half(messages)
-        to_run = [*approved, *((other_half.tool_calls or ()) if other_half else ())]
+        half = other_half(messages)
+        to_run = [*approved, *((half.tool_calls or ()) if half else ())]
         returns = [answer for answer in response.approvals if isinstance(answer, ToolReturn)]
         returns += [
-            _denied(call, decisions[call.id].reason)
+            denied(call, decisions[call.id].reason)
             for call in requested
             if call.id in decisions and not decisions[call.id].approve
         ]
-        returns += [_result(call, self._run_tool(call, approved=True)) for call in to_run]
-        message = _tool_message(returns, name=to_run[0].name if to_run else None)
+        returns += [result_of(call, self._run_tool(call, approved=True)) for call in to_run]
+        message = tool_message(returns, name=to_run[0].name if to_run else None)
         return _Step(step_id=request.step_id or new_id("step"), new=[message])
 
     def _checkpoint(self, step: _Step, inputs: Sequence[StoredMessage]) -> None:
@@ -338,6 +341,7 @@ class Turn:
         self._store.checkpoint(self._conversation, marked, self._context)
         self._made += marked[len(inputs) :]
         step.new[:] = marked[len(inputs) :]
+        self._tokens.ran(step.new)
 
     async def _send_rows(self, messages: Sequence[StoredMessage]) -> None:
         for frame in rows_of_all(messages):
@@ -353,47 +357,3 @@ class Turn:
             self._run.send(frame)
             self._sent_any = True
         await asyncio.sleep(0)
-
-
-def _other_half(messages: Sequence[StoredMessage]) -> StoredMessage | None:
-    """The server's own calls of the step whose client calls were just answered."""
-    before = messages[-3] if len(messages) > 2 else None
-    return before if before is not None and before.role == "assistant" and before.tool_calls else None
-
-
-def _rewritten(arguments: str) -> str:
-    """Arguments as the server writes them back after it read them."""
-    return json.dumps(read_arguments(arguments))
-
-
-def _result(call: ToolCall, outcome: Outcome) -> ToolReturn:
-    return ToolReturn(
-        tool_call_id=call.id,
-        status=outcome.status,
-        response=packed_result(outcome.text, success=outcome.status == "success"),
-        stdout=outcome.stdout,
-        stderr=outcome.stderr,
-    )
-
-
-def _within(answers: StoredMessage, cap: int) -> StoredMessage:
-    """Clip a client's results before they are stored."""
-    return replace(answers, approvals=tuple(_clipped(answer, cap) for answer in answers.approvals))
-
-
-def _clipped(result: ToolReturn | Denial, cap: int) -> ToolReturn | Denial:
-    if not isinstance(result, ToolReturn) or not isinstance(result.response, str):
-        return result
-    packed = json.loads(result.response)
-    if len(packed["message"]) <= cap:
-        return result
-    return replace(result, response=json.dumps({**packed, "message": clipped(packed["message"], cap)}))
-
-
-def _denied(call: ToolCall, reason: str | None) -> ToolReturn:
-    text = f"Error: request to call tool denied. User reason: {reason}"
-    return ToolReturn(tool_call_id=call.id, status="error", response=packed_result(text, success=False))
-
-
-def _tool_message(returns: Sequence[ToolReturn], *, name: str | None) -> StoredMessage:
-    return StoredMessage(id=new_id("message"), role="tool", tool_returns=tuple(returns), name=name, created_at=now())

@@ -195,6 +195,9 @@ class TurnRequest(BaseModel):
     client_skills: list[ClientSkill] | None = None
     include_compaction_messages: bool = False
     callback_url: str | None = None
+    return_logprobs: bool = False
+    top_logprobs: int | None = None
+    return_token_ids: bool = False
     override_model: str | None = None
     override_system: str | None = Field(None, validation_alias=AliasChoices("override_system", "system"))
 

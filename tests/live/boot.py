@@ -239,6 +239,7 @@ def _letta_environment(record: Record, redis_port: int) -> dict[str, str]:
         "LETTA_PG_URI": f"postgresql://postgres@/postgres?host={data / 'pg'}&user=postgres&ssl=disable",
         "LETTA_DISABLE_TRACING": "true",
         "VLLM_API_BASE": f"{record.model_url}/v1",
+        "SGLANG_API_BASE": record.model_url,
     }
     # Two thirds of what a turn costs the machine otherwise: a connection to the database for every query, and a reading
     # of all the web's certificates for every call of the model.

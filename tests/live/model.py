@@ -29,6 +29,7 @@ from starlette.routing import Route
 
 from letta_adapters.testing.eager import eager_reply_to
 from letta_adapters.testing.script import COMPLETION_TOKENS, PROMPT_TOKENS, Call, Reply, reply_to, tokens
+from letta_adapters.testing.token_data import logprobs_of, spoken, token_ids_of
 
 MODEL = "scripted"
 EAGER_MODEL = "eager"
@@ -99,6 +100,7 @@ class ScriptedModel:
             routes=[
                 Route("/v1/models", self._models),
                 Route("/v1/chat/completions", self._complete, methods=["POST"]),
+                Route("/generate", self._generate, methods=["POST"]),
                 Route("/gates/{name}", self._open_gate, methods=["POST"]),
                 Route("/gates/{name}", self._show_gate, methods=["GET"]),
                 Route("/requests", self._show_requests),
@@ -140,7 +142,20 @@ class ScriptedModel:
         await self._hold(reply, request)
         if reply.break_after is not None:
             return StreamingResponse(_broken(b'{"id": '), media_type="application/json")
-        return JSONResponse(_completion(reply))
+        return JSONResponse(_completion(reply, asked=body))
+
+    async def _generate(self, request: Request) -> Response:
+        """Answer as SGLang does where tokens go in and come out; those of a chat are its characters: `bootstrap.py`."""
+        body: Json = await request.json()
+        self._requests.append(body)
+        reply = reply_to(json.loads("".join(map(chr, body["input_ids"]))))
+        await self._hold(reply, request)
+        if reply.fail is not None:
+            return _failure(reply.fail)
+        text = spoken(reply.text, reply.calls)
+        told = token_ids_of(text)
+        meta = {"finish_reason": {"type": "stop"}, "prompt_tokens": PROMPT_TOKENS, "output_token_logprobs": told}
+        return JSONResponse({"text": text, "output_ids": [one[1] for one in told], "meta_info": meta})
 
     async def _hold(self, reply: Reply, request: Request) -> None:
         if reply.hold is not None:
@@ -197,18 +212,21 @@ def _tool_call(call: Call, *, arguments: str) -> Json:
     return {"id": _new_id("call_"), "type": "function", "function": {"name": call.name, "arguments": arguments}}
 
 
-def _completion(reply: Reply) -> Json:
+def _completion(reply: Reply, *, asked: Json) -> Json:
     message: Json = {"role": "assistant", "content": reply.text or None}
     if reply.reasoning:
         message["reasoning_content"] = reply.reasoning
     if reply.calls:
         message["tool_calls"] = [_tool_call(call, arguments=call.arguments) for call in reply.calls]
+    choice: Json = {"index": 0, "message": message, "finish_reason": _finish_reason(reply)}
+    if asked.get("logprobs"):
+        choice["logprobs"] = logprobs_of(reply.text, asked.get("top_logprobs"))
     return {
         "id": _new_id("chatcmpl-"),
         "object": "chat.completion",
         "created": int(time.time()),
         "model": MODEL,
-        "choices": [{"index": 0, "message": message, "finish_reason": _finish_reason(reply)}],
+        "choices": [choice],
         "usage": _usage(reply),
     }
 
