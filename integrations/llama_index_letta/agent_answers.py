@@ -20,6 +20,7 @@ from letta_adapters.wire import ContentPart
 from llama_index_letta.agent_tools import Offered
 from llama_index_letta.messages import LETTA_KEY, WAITS_KEY, blocks_from_content, letta_of, message_from_turns
 from llama_index_letta.outputs import answer_from_output
+from llama_index_letta.token_data import ASIDE
 
 __all__ = [
     "AUTHOR",
@@ -78,9 +79,10 @@ def answer_message(delivered: Delivered, anchor: Anchor, name: str, offered: Col
     blocks = [
         block for block in message.blocks if not isinstance(block, ToolCallBlock) or block.tool_call_id in pending
     ]
-    parts = (letta_of(message) or {}).get("parts", [])
+    told = letta_of(message) or {}
+    beside = {name: told[name] for name in ("parts", *ASIDE) if name in told}
     waits = [call.tool_call_id for call in anchor.pending if call.name not in offered]
-    letta = {**anchor.to_metadata(), AUTHOR: name, "parts": parts, **({WAITS_KEY: waits} if waits else {})}
+    letta = {**anchor.to_metadata(), AUTHOR: name, **beside, **({WAITS_KEY: waits} if waits else {})}
     return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs={LETTA_KEY: letta})
 
 

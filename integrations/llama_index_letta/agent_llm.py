@@ -20,6 +20,7 @@ from llama_index_letta.agent_aside import aside, object_of
 from llama_index_letta.agent_holds import let_go
 from llama_index_letta.agent_state import AgentState, load, save
 from llama_index_letta.agent_turns import Speaker, instructions_of
+from llama_index_letta.token_data import logprobs_of
 
 __all__ = ["AgentLLM"]
 
@@ -180,7 +181,8 @@ async def _answered(
     async with aclosing(speaker.deliver(dialogue, key)) as events:
         async for event in events:
             if isinstance(event, Delivered):
-                yield ChatResponse(message=speaker.answer(event, frozenset(), heard), raw=event.turn)
+                answer, logprobs = speaker.answer(event, frozenset(), heard), logprobs_of(event.turn)
+                yield ChatResponse(message=answer, raw=event.turn, logprobs=logprobs)
                 return
             text += event.text if isinstance(event, TextDelta) else ""
             yield _response(event, text)

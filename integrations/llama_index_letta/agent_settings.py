@@ -114,6 +114,18 @@ class AgentSettings(BaseWorkflowAgent):
     client_skills: tuple[ClientSkill, ...] = ()
     """Skills of the caller's environment, shown to the agent."""
 
+    return_logprobs: bool = False
+    """Whether answers tell the tokens of the last call of the model, as `logprobs` in `additional_kwargs["letta"]`.
+
+    Such answers come whole, and a connection that is lost is not resumed: what became of the turn is read back.
+    """
+
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    """How many tokens are told for each place; needs `return_logprobs`."""
+
+    return_token_ids: bool = False
+    """Whether answers tell the tokens of all calls of the model, as `turns` beside `logprobs`; of SGLang's models."""
+
     async_client: AsyncLettaClient | None = Field(default=None, exclude=True)
     """A client of your own instead of the six arguments that say how to call the server; never closed here."""
 
@@ -141,6 +153,8 @@ class AgentSettings(BaseWorkflowAgent):
         self._policies().check(pinned=self.conversation_id is not None)
         if self.anchor_key is not None and not self.anchor_key.get_secret_value():
             raise ValueError("`anchor_key` is empty: it would sign nothing. Leave it out, or pass a secret.")
+        if self.top_logprobs is not None and not self.return_logprobs:
+            raise ValueError("`top_logprobs` needs `return_logprobs=True`.")
         if self.async_client is None:
             Settings.resolve(self.base_url, self.api_key)
 
@@ -209,5 +223,8 @@ _OPTIONS = (
     "override_system",
     "include_return_message_types",
     "background",
+    "return_logprobs",
+    "top_logprobs",
+    "return_token_ids",
 )
 """Fields that go to the API as they are."""

@@ -22,6 +22,7 @@ class LettaChatResponse(AgentChatResponse):
         metadata: `agent_id`, `conversation_id`, `run_id` (the last), `run_ids`, `message_ids`, `stop_reason`, `usage`
             (tokens, summed over the rounds), `step_count`; `compactions`, where the server summed up what was said
             while the turn ran: `message_id`, `summary`, `stats`. A stream has them in its `metadata` as they come.
+            `logprobs` and `turns`, where they were asked for.
         message: The answer as a message: thoughts, calls and texts, in order.
     """
 

@@ -118,8 +118,8 @@ class LettaChatEngine(CompactableChat):
                 - `max_tool_rounds`: how often tools may be run in a turn, 20; one more raises `ToolLoopLimit`.
                 - `max_parallel`: how many tools run at a time, 4.
                 - `tool_timeout`: seconds for each call, 300; `None` for no limit.
-                - `max_steps`, `override_model`, `override_system`, `include_return_message_types`, `client_skills`: as
-                  `ChatLetta` has them.
+                - `max_steps`, `override_model`, `override_system`, `include_return_message_types`, `client_skills`,
+                  `return_logprobs`, `top_logprobs`, `return_token_ids`: as `ChatLetta` has them.
 
         Raises:
             TypeError: An option or a tool is none.

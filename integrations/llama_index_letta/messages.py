@@ -56,6 +56,7 @@ from letta_adapters.wire import (
     Unknown,
 )
 from llama_index_letta.images import CannotRead, image_block, image_content
+from llama_index_letta.token_data import aside_of
 
 __all__ = [
     "DECISION_KEY",
@@ -228,7 +229,8 @@ def message_from_turns(turns: Sequence[FinishedTurn], *, direct: str | None = No
     """One message of an answer, however many rounds it took.
 
     Its blocks are thoughts, calls and texts in the order in which they came. `additional_kwargs["letta"]` has the ids
-    of the last round (an anchor) and, under `parts`, everything that came, results of the server's tools included.
+    of the last round (an anchor), under `parts` everything that came, results of the server's tools included, and what
+    `aside_of` tells.
 
     Args:
         turns: The rounds, at least one.
@@ -239,9 +241,8 @@ def message_from_turns(turns: Sequence[FinishedTurn], *, direct: str | None = No
         blocks.append(TextBlock(text=direct))
     anchor = anchor_of(turns[-1], system_hash=None).model_dump(mode="json", exclude_defaults=True)
     parts = [_told(part) for turn in turns for part in turn.parts]
-    return ChatMessage(
-        role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs={LETTA_KEY: {**anchor, "parts": parts}}
-    )
+    letta = {**anchor, "parts": parts, **aside_of(turns)}
+    return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs={LETTA_KEY: letta})
 
 
 def blocks_from_turn(turn: FinishedTurn) -> list[ContentBlock]:

@@ -41,6 +41,9 @@ class EngineOptions:
     override_system: str | None = None
     include_return_message_types: Sequence[MessageType] | None = None
     client_skills: Sequence[ClientSkill] = field(default_factory=tuple)
+    return_logprobs: bool = False
+    top_logprobs: int | None = None
+    return_token_ids: bool = False
 
     def __post_init__(self) -> None:
         if self.history_policy not in ("ignore", "error"):
@@ -72,6 +75,9 @@ _FOR_LOOP = (
     "override_model",
     "override_system",
     "include_return_message_types",
+    "return_logprobs",
+    "top_logprobs",
+    "return_token_ids",
 )
 
 

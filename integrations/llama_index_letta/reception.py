@@ -23,6 +23,7 @@ from letta_adapters.wire import SummaryMessage
 from llama_index_letta.answers import LettaChatResponse
 from llama_index_letta.messages import message_from_turns
 from llama_index_letta.outputs import output_from_execution, source_nodes_of
+from llama_index_letta.token_data import token_data_of
 from llama_index_letta.tracing import TurnTrace
 
 __all__ = ["AsyncReception", "BlockingReception", "Piece", "Reception"]
@@ -223,6 +224,7 @@ class Reception:
             "usage": usage.model_dump(exclude_none=True, exclude={"message_type"}) if usage is not None else None,
             "step_count": usage.step_count if usage is not None else None,
             **({"compactions": list(self._compactions)} if self._compactions else {}),
+            **token_data_of(self._turns),
         }
 
 

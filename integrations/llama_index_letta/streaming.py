@@ -10,9 +10,10 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageR
 from llama_index.core.chat_engine.types import StreamingAgentChatResponse
 from typing_extensions import Self, override
 
-from letta_adapters.loop import AsyncToolLoop, LoopEvent, ToolLoop
+from letta_adapters.loop import AsyncToolLoop, LoopEvent, RoundFinished, ToolLoop
 from llama_index_letta.answers import LettaChatResponse
 from llama_index_letta.reception import AsyncReception, BlockingReception, Piece, Reception
+from llama_index_letta.token_data import logprobs_of
 
 __all__ = ["LettaStreamingResponse"]
 
@@ -81,7 +82,8 @@ class LettaStreamingResponse(StreamingAgentChatResponse):
     def _chat_stream(self) -> Generator[ChatResponse, None, None] | None:
         """The text and the thoughts, as they come: each with the message up to there, the last with all its blocks.
 
-        Thoughts are in `additional_kwargs["thinking_delta"]`, the event itself in `raw`.
+        Thoughts are in `additional_kwargs["thinking_delta"]`, the event itself in `raw`; `logprobs`, where they were
+        asked for, with the end of a round.
         """
         reception = self._reception
         return self._read(reception, _Growing()) if isinstance(reception, BlockingReception) else None
@@ -245,6 +247,7 @@ class _Growing:
             message=self._message(piece),
             delta=piece.delta,
             raw=piece.event,
+            logprobs=logprobs_of(piece.event.turn) if isinstance(piece.event, RoundFinished) else None,
             additional_kwargs={"thinking_delta": piece.thinking} if piece.thinking else {},
         )
 

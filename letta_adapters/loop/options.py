@@ -7,11 +7,12 @@ from typing import Any, Literal, TypedDict
 
 from typing_extensions import Unpack
 
+from letta_adapters.client.controls import checked
 from letta_adapters.client.endpoints import check_conversation_id
 from letta_adapters.loop.pumps import LoopRules, OnApproval
 from letta_adapters.loop.steps import LoopRequest
 from letta_adapters.tools import Tool, as_tools
-from letta_adapters.wire import ClientSkill, InputMessage, InputPart, MessageCreate, MessageType
+from letta_adapters.wire import ClientSkill, InputMessage, InputPart, MessageCreate, MessageRequest, MessageType
 
 __all__ = ["LoopOptions", "rules_of"]
 
@@ -35,10 +36,16 @@ class LoopOptions(TypedDict, total=False):
     override_system: str | None
     include_return_message_types: Sequence[MessageType] | None
     background: bool
+    return_logprobs: bool
+    top_logprobs: int | None
+    return_token_ids: bool
     busy_timeout: float | None
 
 
 _ALLOWED = {"ask_for": ("others", "all"), "on_pending_approval": ("deny", "error"), "on_abandon": ("finish", "cancel")}
+
+_OF_TOKENS = ("return_logprobs", "top_logprobs", "return_token_ids")
+"""Options that ask what an answer looked like token by token."""
 
 
 def rules_of(
@@ -82,6 +89,7 @@ def rules_of(
         # A filter would hide the calls that are to be answered (measured).
         include_return_message_types=tuple({*types, "approval_request_message"}) if types is not None else None,
         background=options.get("background", True),
+        **_token_data(options),
     )
     timeout = options.get("tool_timeout", 300.0)
     if timeout is not None and not timeout > 0:
@@ -97,6 +105,12 @@ def rules_of(
         on_abandon=options.get("on_abandon", "finish"),
         busy_timeout=busy_timeout,
     )
+
+
+def _token_data(options: LoopOptions) -> dict[str, Any]:
+    given = {name: value for name in _OF_TOKENS if (value := options.get(name)) is not None}
+    checked(MessageRequest, given)
+    return given
 
 
 def _at_least_one(name: str, value: int) -> int:

@@ -59,6 +59,9 @@ class LoopRequest:
     override_system: str | None = None
     include_return_message_types: tuple[MessageType, ...] | None = None
     background: bool = True
+    return_logprobs: bool = False
+    top_logprobs: int | None = None
+    return_token_ids: bool = False
 
     def arguments(self, send: Send) -> dict[str, Any]:
         """What `conversations.messages.create` takes; nothing is remembered between two requests (measured)."""
@@ -73,7 +76,16 @@ class LoopRequest:
             "override_system": self.override_system,
             "include_return_message_types": self.include_return_message_types,
             "background": self.background,
+            **({} if send.settling else self._token_data),
         }
+
+    @property
+    def _token_data(self) -> dict[str, Any]:
+        """What asks for the answer whole: what it looked like token by token no stream tells."""
+        if not self.return_logprobs and not self.return_token_ids:
+            return {}
+        asked = {"return_logprobs": self.return_logprobs or None, "return_token_ids": self.return_token_ids or None}
+        return {"whole": True, "top_logprobs": self.top_logprobs, **asked}
 
 
 @dataclass(frozen=True, kw_only=True)

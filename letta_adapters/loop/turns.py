@@ -63,6 +63,9 @@ def run_turn(
               and its calls are denied (`finish`), or it is cancelled there (`cancel`).
             - `max_steps`, `client_skills`, `override_model`, `override_system`, `include_return_message_types`,
               `background`: as in `client.conversations.messages.create`; they go with every round.
+            - `return_logprobs`, `top_logprobs`, `return_token_ids`: what the answers looked like token by token, in
+              `logprobs` and `token_turns` of each of the result's `turns`. No stream tells it, so each round comes
+              whole, and one whose connection is lost is read back without it.
             - `busy_timeout`: seconds to wait for other turns of the conversation; else the client's.
 
     One turn at a time in a conversation: those of this process wait for each other from their message to their end,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from pydantic import SecretStr
 
 from langchain_letta import ChatLetta, LettaChatMessageHistory
@@ -107,23 +107,33 @@ async def test_a_history_is_compacted_and_shows_everything_still(
     ]
 
 
-def test_a_compaction_during_a_turn_is_in_the_answer_and_in_its_stream(backend: Backend, small_agent_id: str) -> None:
-    for streamed in (False, True):
-        conversation_id = fresh_conversation(backend, small_agent_id)
-        model = ChatLetta(conversation_id=conversation_id, base_url=backend.base_url)
-        chunks = list(model.stream("[[say hello]]")) if streamed else []
-        answer = fold(chunks) if streamed else model.invoke("[[say hello]]")
-        (compaction,) = letta(answer)["compactions"]
-        assert "hello" in compaction["summary"]
-        assert compaction["stats"]["trigger"] == "post_step_context_check"
-        (block,) = [block for block in answer.content_blocks if block["type"] == "non_standard"]
-        assert block["value"]["message_type"] == "summary_message"
-        assert block["value"]["id"] == compaction["message_id"]
-        assert answer.text == "hello"
-        if streamed:
-            with_block = [bool([b for b in chunk.content_blocks if b["type"] == "non_standard"]) for chunk in chunks]
-            assert with_block.count(True) == 1
-            assert ["compactions" in chunk.response_metadata.get("letta", {}) for chunk in chunks].count(True) == 1
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@both_ways
+async def test_a_compaction_during_a_turn_is_in_the_answer_and_in_its_stream(
+    blocking: bool, streamed: bool, backend: Backend, small_agent_id: str
+) -> None:
+    conversation_id = fresh_conversation(backend, small_agent_id)
+    model = ChatLetta(conversation_id=conversation_id, base_url=backend.base_url)
+    chunks = await chunks_of(model, "[[say hello]]", blocking=blocking) if streamed else []
+    if streamed:
+        answer = fold(chunks)
+    else:
+        answer = model.invoke("[[say hello]]") if blocking else await model.ainvoke("[[say hello]]")
+    (compaction,) = letta(answer)["compactions"]
+    assert "hello" in compaction["summary"]
+    assert compaction["stats"]["trigger"] == "post_step_context_check"
+    (block,) = [block for block in answer.content_blocks if block["type"] == "non_standard"]
+    assert block["value"]["message_type"] == "summary_message"
+    assert block["value"]["id"] == compaction["message_id"]
+    assert answer.text == "hello"
+    with_block = [bool([b for b in chunk.content_blocks if b["type"] == "non_standard"]) for chunk in chunks]
+    assert with_block.count(True) == int(streamed)
+    told = ["compactions" in chunk.response_metadata.get("letta", {}) for chunk in chunks]
+    assert told.count(True) == int(streamed)
+
+
+async def chunks_of(model: ChatLetta, text: str, *, blocking: bool) -> list[AIMessageChunk]:
+    return list(model.stream(text)) if blocking else [chunk async for chunk in model.astream(text)]
 
 
 def test_an_answer_without_one_says_nothing_of_it(model: ChatLetta) -> None:

@@ -11,7 +11,8 @@ from langchain_core.messages import messages_from_dict, messages_to_dict
 
 from langchain_letta import ChatLetta
 from letta_adapters.errors import ProtocolError
-from tests.conftest import Backend
+from letta_adapters.testing.token_data import SGLANG
+from tests.conftest import Backend, fresh_agent
 from tests.langchain.readback import Reader
 from tests.langchain.support import Ask, each_way, letta
 
@@ -93,18 +94,42 @@ def test_an_answer_that_cannot_be_read_is_looked_for_and_never_asked_for_again()
 
 
 @each_way
-async def test_a_server_without_them_answers_all_the_same_and_once(
+async def test_a_server_that_does_not_heed_it_answers_all_the_same_and_once(
     ask: Ask, backend: Backend, agent_id: str, reader: Reader
 ) -> None:
-    fields: dict[str, Any] = {"return_logprobs": True, "return_token_ids": True, "base_url": backend.base_url}
-    for conversation in (None, "default"):
-        model = ChatLetta(agent_id=agent_id, conversation_id=conversation, **fields)
-        answer = await ask(model, "[[think hm]] [[say hello]]")
-        assert (answer.text, letta(answer)["stop_reason"]) == ("hello", "end_turn")
-        assert "logprobs" not in answer.response_metadata
-        assert "turns" not in letta(answer)
-        where = letta(answer)["conversation_id"]
-        told = reader.story(where, agent_id=agent_id if where == "default" else None)
-        assert [line for line in told if line[0] == "user"] == [("user", "[[think hm]] [[say hello]]")]
-        follow_up = await ask(model, [answer, ("user", "[[say bye]]")])
-        assert follow_up.text == "bye"
+    model = ChatLetta(agent_id=agent_id, return_logprobs=True, return_token_ids=True, base_url=backend.base_url)
+    answer = await ask(model, "[[think hm]] [[say hello]]")
+    assert (answer.text, letta(answer)["stop_reason"]) == ("hello", "end_turn")
+    assert "logprobs" not in answer.response_metadata
+    assert "turns" not in letta(answer)
+    told = reader.story(letta(answer)["conversation_id"])
+    assert [line for line in told if line[0] == "user"] == [("user", "[[think hm]] [[say hello]]")]
+    assert (await ask(model, [answer, ("user", "[[say bye]]")])).text == "bye"
+
+
+@each_way
+async def test_a_default_conversation_tells_the_tokens_of_every_answer(
+    ask: Ask, backend: Backend, agent_id: str, reader: Reader
+) -> None:
+    fields: dict[str, Any] = {"conversation_id": "default", "base_url": backend.base_url}
+    model = ChatLetta(agent_id=agent_id, return_logprobs=True, top_logprobs=2, **fields)
+    answer = await ask(model, "[[say hello there]]")
+    assert answer.text == "hello there"
+    logprobs = answer.response_metadata["logprobs"]
+    assert [(one["token"], one["logprob"]) for one in logprobs["content"]] == [("hello ", -0.25), ("there", -0.5)]
+    assert [one["token"] for one in logprobs["content"][1]["top_logprobs"]] == ["there", "there~1"]
+    follow_up = await ask(model, [answer, ("user", "[[say bye]]")])
+    assert [one["token"] for one in follow_up.response_metadata["logprobs"]["content"]] == ["bye"]
+    told = reader.story("default", agent_id=agent_id)
+    assert [line for line in told if line[0] == "user"] == [("user", "[[say hello there]]"), ("user", "[[say bye]]")]
+
+
+@each_way
+async def test_a_model_that_speaks_in_tokens_tells_the_ids_of_every_call(ask: Ask, backend: Backend) -> None:
+    with fresh_agent(backend, model=SGLANG) as agent_id:
+        model = ChatLetta(agent_id=agent_id, return_token_ids=True, base_url=backend.base_url)
+        answer = await ask(model, "[[say one]] [[call nothing]] [[next]] [[say two]]")
+        turns = letta(answer)["turns"]
+        assert [turn["role"] for turn in turns] == ["assistant", "tool", "assistant"]
+        assert (turns[1]["tool_name"], turns[2]["output_ids"]) == ("nothing", [sum(map(ord, "two"))])
+        assert turns[2]["output_token_logprobs"] == [[-0.25, sum(map(ord, "two")), None]]

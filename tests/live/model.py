@@ -148,7 +148,9 @@ class ScriptedModel:
         """Answer as SGLang does where tokens go in and come out; those of a chat are its characters: `bootstrap.py`."""
         body: Json = await request.json()
         self._requests.append(body)
-        reply = reply_to(json.loads("".join(map(chr, body["input_ids"]))))
+        chat: list[Json] = json.loads("".join(map(chr, body["input_ids"])))
+        # Calls that were asked for approval come as the messages of a role of the server's own.
+        reply = reply_to([{**one, "role": "assistant"} if one.get("tool_calls") else one for one in chat])
         await self._hold(reply, request)
         if reply.fail is not None:
             return _failure(reply.fail)
