@@ -15,9 +15,14 @@ from letta_adapters.testing.resources import agent_from, agent_json, change_agen
 from letta_adapters.testing.rows import rows_of_all
 from letta_adapters.testing.server_tools import parse_tool
 from letta_adapters.testing.state import Agent
-from letta_adapters.testing.turn_request import check_stream_options, checked
+from letta_adapters.testing.turn_request import check_stream_options, checked, checked_change
 
 __all__ = ["AgentRoutes"]
+
+NO_CHANGES = (
+    "Message editing is no longer supported. Messages are immutable as they may be shared across multiple conversations "
+    "via forking."
+)
 
 
 class AgentRoutes:
@@ -42,6 +47,7 @@ class AgentRoutes:
             Route(f"{agent}/core-memory/blocks/{{label}}", self._change_block, methods=["PATCH"]),
             Route(f"{agent}/messages", self._list_messages, methods=["GET"]),
             Route(f"{agent}/messages", self._send, methods=["POST"]),
+            Route(f"{agent}/messages/{{message_id}}", self._change_message, methods=["PATCH"]),
             Route(f"{agent}/messages/stream", self._stream, methods=["POST"]),
             Route(f"{agent}/messages/preview-raw-payload", self._preview, methods=["POST"]),
             Route(f"{agent}/messages/async", self._send_async, methods=["POST"]),
@@ -152,6 +158,11 @@ class AgentRoutes:
         messages = self._store.agent_page(agent, page_of(request), said_in=said_in)
         types = request.query_params.getlist("include_return_message_types") or None
         return JSONResponse(rows_of_all(messages, types=types))
+
+    async def _change_message(self, request: Request) -> Response:
+        """Refuse it: conversations share messages."""
+        checked_change(await json_of(request))
+        return JSONResponse({"detail": NO_CHANGES}, status_code=405)
 
     async def _send(self, request: Request) -> Response:
         turn = checked(await json_of(request), streams=False)

@@ -78,7 +78,10 @@ class RunRoutes:
         stored = part_of(
             list(messages.values()), page, after_is_newer=True, where=lambda message: message.run_id == run.id
         )
-        return JSONResponse(rows_of_all(stored, types=run.request_config["include_return_message_types"]))
+        types = run.request_config["include_return_message_types"]
+        if page.descending:  # here, and nowhere else, the rows of a message are backwards, too
+            return JSONResponse(rows_of_all(stored[::-1], types=types)[::-1])
+        return JSONResponse(rows_of_all(stored, types=types))
 
     async def _usage(self, request: Request) -> Response:
         usage = self._engine.run(request.path_params["run_id"]).usage

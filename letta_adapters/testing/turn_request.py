@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import AliasChoices, BaseModel, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from letta_adapters.testing.errors import unprocessable
 from letta_adapters.testing.messages import new_id
@@ -21,6 +21,7 @@ __all__ = [
     "TurnRequest",
     "check_stream_options",
     "checked",
+    "checked_change",
 ]
 
 MessageType = Literal[
@@ -236,6 +237,19 @@ class TurnRequest(BaseModel):
         return self.include_return_message_types is None or message_type in self.include_return_message_types
 
 
+class _ChangeOfContent(BaseModel):
+    message_type: Literal["system_message", "user_message", "assistant_message"]
+    content: str | list[PartIn]
+
+
+class _ChangeOfReasoning(BaseModel):
+    message_type: Literal["reasoning_message"]
+    reasoning: str
+
+
+_CHANGE: TypeAdapter[_ChangeOfContent | _ChangeOfReasoning] = TypeAdapter(_ChangeOfContent | _ChangeOfReasoning)
+
+
 class StreamRequest(BaseModel):
     """What `POST …/stream` takes."""
 
@@ -265,6 +279,20 @@ def checked(body: Any, *, streams: bool = True) -> TurnRequest:
     if not request.all_messages:
         raise unprocessable("Messages must not be empty")
     return request
+
+
+def checked_change(body: Any) -> None:
+    """Validate the body of a change of a message.
+
+    Raises:
+        ApiError: the 422 that names what is wrong.
+    """
+    try:
+        _CHANGE.validate_python(body)
+    except ValidationError as error:
+        raise unprocessable(
+            [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False)]
+        ) from error
 
 
 def check_stream_options(request: TurnRequest) -> None:
