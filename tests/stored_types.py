@@ -32,8 +32,10 @@ from letta_adapters.wire import (
     UrlImage,
     UserMessage,
     calls_of,
+    packed_alert,
     parse_messages,
     returns_of,
+    summary_of,
     text_of,
 )
 
@@ -181,10 +183,18 @@ _JSON = st.recursive(
 )
 _OBJECTS = st.dictionaries(st.text(max_size=3), _JSON, max_size=3)
 _TEXT = st.fixed_dictionaries({"type": st.just("text"), "text": TEXTS})
+_SIGNED_TEXT = st.fixed_dictionaries({"type": st.just("text"), "text": TEXTS, "signature": st.none() | TEXTS})
+_DETAILS = {"detail": st.sampled_from(["low", "high"])}
+_MEDIA = st.sampled_from(["image/png", "image/jpeg"])
 _SOURCES: st.SearchStrategy[Json] = st.one_of(
     st.fixed_dictionaries({"type": st.just("url"), "url": _KEYS.map(lambda key: f"https://example.com/{key}.png")}),
-    st.just({"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}),
-    st.fixed_dictionaries({"type": st.just("letta"), "file_id": _KEYS.map(lambda key: f"file-{key}")}),
+    st.fixed_dictionaries(
+        {"type": st.just("base64"), "media_type": _MEDIA, "data": st.just("iVBORw0KGgo=")}, optional=_DETAILS
+    ),
+    st.fixed_dictionaries(
+        {"type": st.just("letta"), "file_id": _KEYS.map(lambda key: f"file-{key}")},
+        optional={**_DETAILS, "media_type": _MEDIA, "data": st.just("iVBORw0KGgo=")},
+    ),
 )
 _IMAGE = st.fixed_dictionaries({"type": st.just("image"), "source": _SOURCES})
 _PARTS = st.lists(_TEXT | _IMAGE, min_size=1, max_size=3)
@@ -228,16 +238,37 @@ _DECISION = st.fixed_dictionaries(
 
 
 def _with_calls(kind: str) -> st.SearchStrategy[Json]:
-    def row(calls: list[Json]) -> Json:
-        return {"message_type": kind, "tool_call": calls[0], "tool_calls": calls}
+    def row(calls: list[Json], older: bool) -> Json:
+        alone = older and len(calls) == 1  # servers of before had no list
+        return {"message_type": kind, "tool_call": calls[0], **({} if alone else {"tool_calls": calls})}
 
-    return _CALLS.map(row)
+    return st.builds(row, _CALLS, st.booleans())
 
 
-def _returned(results: list[Json]) -> Json:
+def _returned(results: list[Json], older: bool) -> Json:
     first = {name: value for name, value in results[0].items() if name != "type"}
+    alone = older and len(results) == 1 and isinstance(first["tool_return"], str)
     text = first["tool_return"] if isinstance(first["tool_return"], str) else "[parts]"
-    return {"message_type": "tool_return_message", **first, "tool_return": text, "tool_returns": results}
+    told = {"message_type": "tool_return_message", **first, "tool_return": text}
+    return told if alone else {**told, "tool_returns": results}
+
+
+def _packed(alert: Json) -> Json:
+    return {"message_type": "user_message", "content": json.dumps({"type": "system_alert", **alert})}
+
+
+_STATS = st.fixed_dictionaries(
+    {
+        "trigger": TEXTS,
+        "context_window": st.integers(0, 9),
+        "messages_count_before": st.integers(0, 9),
+        "messages_count_after": st.integers(0, 9),
+    },
+    optional={"context_tokens_before": st.none() | st.integers(0, 9), "context_tokens_after": st.integers(0, 9)},
+)
+_NOTE = TEXTS.map(lambda text: f"Note: prior messages (3 of 5) have been hidden from view. {text}")
+_SUMMARY = {"summary": TEXTS}
+_EVENT = {"event_type": TEXTS, "event_data": _OBJECTS}
 
 
 def _fixed(kind: str, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Json]:
@@ -247,8 +278,13 @@ def _fixed(kind: str, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Jso
 _FIELDS = st.one_of(
     _fixed("system_message", content=TEXTS),
     _fixed("user_message", content=TEXTS | _PARTS, name=_NAMES),
-    _fixed("assistant_message", content=TEXTS | st.lists(_TEXT, min_size=1, max_size=2), name=_NAMES),
-    _fixed("reasoning_message", reasoning=TEXTS, signature=st.none() | TEXTS, source=st.just("reasoner_model")),
+    _fixed("assistant_message", content=TEXTS | st.lists(_SIGNED_TEXT, min_size=1, max_size=2), name=_NAMES),
+    _fixed(
+        "reasoning_message",
+        reasoning=TEXTS,
+        signature=st.none() | TEXTS,
+        source=st.sampled_from(["reasoner_model", "non_reasoner_model"]),
+    ),
     _fixed(
         "hidden_reasoning_message",
         state=st.sampled_from(["redacted", "omitted"]),
@@ -256,22 +292,38 @@ _FIELDS = st.one_of(
     ),
     _with_calls("tool_call_message"),
     _with_calls("approval_request_message"),
-    _unique(_RESULT).map(_returned),
+    st.builds(_returned, _unique(_RESULT), st.booleans()),
     _fixed("approval_response_message", approvals=_unique(_RESULT | _DECISION)),
-    _fixed("summary_message", summary=TEXTS) | _fixed("summary", summary=TEXTS),
-    _fixed("event_message", event_type=TEXTS, event_data=_OBJECTS)
-    | _fixed("event", event_type=TEXTS, event_data=_OBJECTS),
+    _fixed("summary_message", **_SUMMARY, compaction_stats=st.none() | _STATS) | _fixed("summary", **_SUMMARY),
+    st.fixed_dictionaries({"message": _NOTE}).map(_packed),
+    st.fixed_dictionaries({"message": TEXTS, "compaction_stats": _STATS}).map(_packed),
+    st.fixed_dictionaries({"message": TEXTS, "time": TEXTS}).map(_packed),
+    _fixed("event_message", **_EVENT) | _fixed("event", **_EVENT),
     _fixed("weather_message", wind=_JSON),
 )
 
 
-def _row_of(fields: Json, key: str, otid: str | None, run: str | None) -> Json:
+def _row_of(fields: Json, key: str, otid: str | None, run: str | None, beside: Json) -> Json:
     shared = {"id": f"message-{key}", "date": "2026-01-01T00:00:00Z", "otid": otid, "run_id": run}
-    return {**shared, **fields}
+    return {**shared, **beside, **fields}
 
 
 ROWS: st.SearchStrategy[Json] = st.builds(
-    _row_of, _FIELDS, _KEYS, st.sampled_from([None, "otid-1"]), st.sampled_from([None, "run-1", "run-2"])
+    _row_of,
+    _FIELDS,
+    _KEYS,
+    st.sampled_from([None, "otid-1"]),
+    st.sampled_from([None, "run-1", "run-2"]),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "step_id": st.none() | st.just("step-1"),
+            "sender_id": st.none() | st.just("identity-1"),
+            "seq_id": st.none() | st.integers(0, 9),
+            "is_err": st.none() | st.booleans(),
+            "not_known_yet": _JSON,
+        },
+    ),
 )
 """A row of any type."""
 
@@ -284,6 +336,9 @@ CONVERSATIONS = st.lists(ROWS, max_size=8, unique_by=lambda row: str(row["id"]))
 
 def said(row: Row) -> Any:
     """Role, content, calls, results, decisions, logs, signatures: what a framework's message has a place for."""
+    if isinstance(row, UserMessage) and packed_alert(row) is not None:
+        summary = summary_of(row)
+        return _told(summary) if summary else ("unknown", row.model_dump(mode="json", exclude_unset=True))
     match row:
         case UserMessage():
             return ("user", row.name, _content(row.content))
@@ -315,7 +370,7 @@ def _told(
         case HiddenReasoningMessage():
             return ("hidden", row.state, row.hidden_reasoning)
         case SummaryMessage():
-            return ("summary", row.message_type, row.summary)
+            return ("summary", row.message_type, row.summary, row.compaction_stats)
         case EventMessage():
             return ("event", row.message_type, row.event_type, row.event_data)
 
@@ -330,10 +385,10 @@ def _part(part: ContentPart | Unknown) -> Any:
             return part.text
         case ImageContent(source=UrlImage(url=url)):
             return ("url", url)
-        case ImageContent(source=Base64Image(media_type=media_type, data=data)):
-            return ("base64", media_type, data)
-        case ImageContent(source=LettaImage(file_id=file_id)):
-            return ("file", file_id)
+        case ImageContent(source=Base64Image(media_type=media_type, data=data, detail=detail)):
+            return ("base64", media_type, data, detail)
+        case ImageContent(source=LettaImage(file_id=file_id, media_type=media_type, data=data, detail=detail)):
+            return ("file", file_id, media_type, data, detail)
         case _:
             return part.model_dump(mode="json")
 

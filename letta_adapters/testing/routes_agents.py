@@ -20,8 +20,8 @@ from letta_adapters.testing.turn_request import check_stream_options, checked, c
 __all__ = ["AgentRoutes"]
 
 NO_CHANGES = (
-    "Message editing is no longer supported. Messages are immutable as they may be shared across multiple conversations "
-    "via forking."
+    "Message editing is no longer supported. Messages are immutable as they may be shared across multiple "
+    "conversations via forking."
 )
 
 
