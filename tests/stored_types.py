@@ -147,7 +147,7 @@ TURNS = parsed(
             "id": "message-3",
             "run_id": "run-2",
             "approvals": [
-                {"type": "tool", "tool_call_id": "call_1", "tool_return": "one", "stdout": ["s"]},
+                {"type": "tool", "tool_call_id": "call_1", "tool_return": "one", "stdout": ["s"], "stderr": ["e"]},
                 {"type": "tool", "tool_call_id": "call_2", "tool_return": "two"},
             ],
         },
@@ -159,7 +159,7 @@ TURNS = parsed(
             "tool_return": "one",
             "status": "success",
             "tool_returns": [
-                {"type": "tool", "tool_call_id": "call_1", "tool_return": "one", "stdout": ["s"]},
+                {"type": "tool", "tool_call_id": "call_1", "tool_return": "one", "stdout": ["s"], "stderr": ["e"]},
                 {"type": "tool", "tool_call_id": "call_2", "tool_return": "two"},
             ],
         },

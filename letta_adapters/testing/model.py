@@ -45,6 +45,7 @@ class Answer:
     completion_tokens: int = COMPLETION_TOKENS
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cut_off: bool = False
 
 
 class BrokenModel(Exception):
@@ -110,6 +111,7 @@ class Question:
             calls=self._calls,
             cached_tokens=self._reply.cached_tokens,
             reasoning_tokens=self._reply.reasoning_tokens,
+            cut_off=self._reply.cut_off,
         )
 
     async def whole(self) -> Answer:

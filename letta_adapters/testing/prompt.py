@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from letta_adapters.testing.errors import no_text
+from letta_adapters.testing.errors import invalid, no_text
 from letta_adapters.testing.messages import StoredMessage, ToolCall, clipped, plain_text
 from letta_adapters.testing.state import Agent
 from letta_adapters.testing.turn_request import ClientSkill
@@ -89,7 +89,7 @@ def _chat_message(message: StoredMessage) -> ChatMessage:
 
 def _chat_content(message: StoredMessage) -> str | list[dict[str, Any]] | None:
     texts = [part["text"] for part in message.content if part["type"] == "text"]
-    if message.role == "user" and any(part["type"] == "image" for part in message.content):
+    if message.role == "user" and any(part["type"] != "text" for part in message.content):
         return [_chat_part(part) for part in message.content]
     return "\n\n".join(texts) if texts else None
 
@@ -97,6 +97,8 @@ def _chat_content(message: StoredMessage) -> str | list[dict[str, Any]] | None:
 def _chat_part(part: dict[str, Any]) -> dict[str, Any]:
     if part["type"] == "text":
         return {"type": "text", "text": part["text"]}
+    if part["type"] != "image":
+        raise invalid(f"Unsupported content type MessageContentType.{part['type']}")
     source = part["source"]
     url = source.get("url") or f"data:{source.get('media_type')};base64,{source.get('data')}"
     return {"type": "image_url", "image_url": {"url": url, "detail": source.get("detail") or "auto"}}

@@ -64,8 +64,16 @@ def change_agent(agent: Agent, body: dict[str, Any]) -> None:
         agent.model_settings = dict(body["model_settings"])
     if body.get("context_window_limit") is not None:
         agent.context_window = body["context_window_limit"]
+    if body.get("tool_rules") is not None:
+        agent.needs_approval = _ruled(body["tool_rules"], "requires_approval")
+        agent.exit_tools = _ruled(body["tool_rules"], "exit_loop")
     if body.get("tags") is not None:
         agent.tags = tuple(body["tags"])
+
+
+def _ruled(rules: list[dict[str, Any]], kind: str) -> set[str]:
+    """The tools that rules of a kind are about."""
+    return {str(rule["tool_name"]) for rule in rules if rule["type"] == kind}
 
 
 def change_block(agent: Agent, label: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -114,7 +122,11 @@ def agent_json(agent: Agent) -> dict[str, Any]:
         "memory": {"agent_type": agent.agent_type, "blocks": blocks, "file_blocks": [], "prompt_template": ""},
         "blocks": blocks,
         "tools": [tool_json(tool) for tool in agent.tools.values()],
-        "tool_rules": [{"tool_name": name, "type": "requires_approval"} for name in sorted(agent.needs_approval)],
+        "tool_rules": [
+            {"tool_name": name, "type": kind}
+            for kind, names in (("requires_approval", agent.needs_approval), ("exit_loop", agent.exit_tools))
+            for name in sorted(names)
+        ],
         "message_ids": agent.default.in_context,
         "sources": [],
         "tags": list(agent.tags),

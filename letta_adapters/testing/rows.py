@@ -79,14 +79,32 @@ def _content_rows(message: StoredMessage) -> list[Row]:
     rows: list[Row] = []
     for part in message.content:
         otid = numbered_otid(message.id, len(rows))
-        if part["type"] == "reasoning":
-            fields = {"source": "reasoner_model", "reasoning": part["reasoning"], "signature": None}
-            rows.append(row(message, "reasoning_message", otid, **fields))
+        if (thought := _thought(part)) is not None:
+            message_type, fields = thought
+            rows.append(row(message, message_type, otid, **fields))
         elif part["type"] == "text" and rows and rows[-1]["message_type"] == "assistant_message":
             rows[-1]["content"] += part["text"]
         elif part["type"] == "text":
             rows.append(row(message, "assistant_message", otid, content=part["text"]))
     return rows
+
+
+def _thought(part: dict[str, Any]) -> tuple[str, Row] | None:
+    """How reasoning is shown: the type of its row, and its fields."""
+    shown = {"source": "reasoner_model"}
+    match part["type"]:
+        case "reasoning":
+            told = {"reasoning": part["reasoning"], "signature": part.get("signature")}
+            return "reasoning_message", {**shown, **told}
+        case "summarized_reasoning":
+            text = "\n\n".join(one["text"] for one in part["summary"])
+            return "reasoning_message", {**shown, "reasoning": text, "signature": part["encrypted_content"]}
+        case "redacted_reasoning":
+            return "hidden_reasoning_message", {"state": "redacted", "hidden_reasoning": part["data"]}
+        case "omitted_reasoning":
+            return "hidden_reasoning_message", {"state": "omitted", "hidden_reasoning": None}
+        case _:
+            return None
 
 
 def _tool_call_rows(message: StoredMessage, *, index: int) -> list[Row]:

@@ -15,6 +15,7 @@ Directives, anywhere in the last user message:
 | `[[hold GATE N]]` | after N tokens (default 0) waits until the gate is opened, so that a test can act in mid-turn |
 | `[[fail STATUS]]` | the provider answers with this HTTP status instead |
 | `[[break N]]` | the provider's connection breaks after N tokens |
+| `[[cut]]` | the provider says that its limit of tokens cut the answer off |
 
 Tokens are words with the space that follows them, reasoning first.
 """
@@ -80,6 +81,7 @@ class Reply:
     hold: Hold | None = None
     fail: int | None = None
     break_after: int | None = None
+    cut_off: bool = False
 
 
 def tokens(text: str) -> list[str]:
@@ -123,6 +125,7 @@ def _follow(script: str, messages: Sequence[ChatMessage], *, default: str) -> Re
         hold=_hold(found["hold"][0]) if "hold" in found else None,
         fail=int(found["fail"][0]) if "fail" in found else None,
         break_after=int(found["break"][0]) if "break" in found else None,
+        cut_off="cut" in found,
     )
 
 

@@ -94,6 +94,7 @@ class Agent:
     blocks: tuple[Block, ...] = ()
     tools: dict[str, ServerTool] = field(default_factory=dict[str, ServerTool])
     needs_approval: set[str] = field(default_factory=set[str])
+    exit_tools: set[str] = field(default_factory=set[str])
     model_settings: dict[str, Any] = field(default_factory=dict[str, Any])
     context_window: int = 128_000
     tags: tuple[str, ...] = ()

@@ -272,7 +272,9 @@ class Turn:
         calls = answer.calls if self._agent.parallel_tool_calls else answer.calls[:1]
         if not calls:
             new = [self._assistant(answer, calls=None)] if answer.content else []
-            return _Step(step_id=answer.step_id, new=new, stop="end_turn")
+            cut_off = answer.cut_off and not self._streams_tokens  # token by token nobody is told
+            stop = "max_tokens_exceeded" if cut_off else "end_turn"
+            return _Step(step_id=answer.step_id, new=new, stop=stop)
         waiting = [call for call in calls if self._needs_approval(call.name)]
         running = [call for call in calls if not self._needs_approval(call.name)]
         if waiting:
@@ -283,7 +285,8 @@ class Turn:
         done = [replace(call, arguments=rewritten(call.arguments)) for call in calls]
         returns = [result_of(call, outcome) for call, outcome in zip(calls, outcomes, strict=True)]
         new = [self._assistant(answer, calls=done), tool_message(returns, name=calls[0].name)]
-        return _Step(step_id=answer.step_id, new=new)
+        ends = any(call.name in self._agent.exit_tools for call in calls)
+        return _Step(step_id=answer.step_id, new=new, stop="tool_rule" if ends else None)
 
     def _assistant(self, answer: Answer, *, calls: Sequence[ToolCall] | None) -> StoredMessage:
         return StoredMessage(

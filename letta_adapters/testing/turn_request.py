@@ -89,7 +89,66 @@ class ReasoningIn(BaseModel):
     signature: str | None = None
 
 
-PartIn = Annotated[TextIn | ImageIn | ReasoningIn, Field(discriminator="type")]
+class RedactedReasoningIn(BaseModel):
+    """Reasoning that a provider encrypted."""
+
+    type: Literal["redacted_reasoning"] = "redacted_reasoning"
+    data: str
+
+
+class OmittedReasoningIn(BaseModel):
+    """Reasoning that a provider does not show."""
+
+    type: Literal["omitted_reasoning"] = "omitted_reasoning"
+    signature: str | None = None
+
+
+class SummaryPartIn(BaseModel):
+    """A part of a summary of reasoning."""
+
+    index: int
+    text: str
+
+
+class SummarizedReasoningIn(BaseModel):
+    """A summary of reasoning."""
+
+    type: Literal["summarized_reasoning"] = "summarized_reasoning"
+    id: str
+    summary: list[SummaryPartIn]
+    encrypted_content: str | None = None
+
+
+class ToolCallPartIn(BaseModel):
+    """A call as a content part."""
+
+    type: Literal["tool_call"] = "tool_call"
+    id: str
+    name: str
+    input: dict[str, Any]
+    signature: str | None = None
+
+
+class ToolReturnPartIn(BaseModel):
+    """A result as a content part."""
+
+    type: Literal["tool_return"] = "tool_return"
+    tool_call_id: str
+    content: str
+    is_error: bool
+
+
+PartIn = Annotated[
+    TextIn
+    | ImageIn
+    | ReasoningIn
+    | RedactedReasoningIn
+    | OmittedReasoningIn
+    | SummarizedReasoningIn
+    | ToolCallPartIn
+    | ToolReturnPartIn,
+    Field(discriminator="type"),
+]
 ResultPartIn = Annotated[TextIn | ImageIn, Field(discriminator="type")]
 
 

@@ -61,11 +61,16 @@ def rows(text: str) -> list[Row]:
 
 
 def code_named(dotted: str) -> Any:
-    """The object that a name stands for, below `letta_adapters`; raises `AttributeError` where there is none."""
+    """The object that a name stands for, below `letta_adapters` unless it names a framework's package.
+
+    Raises:
+        AttributeError: There is none.
+    """
     parts = dotted.split(".")
+    above = [] if parts[0] in ("langchain_letta", "llama_index_letta") else ["letta_adapters"]
     for count in range(len(parts), 0, -1):
         try:
-            found: Any = importlib.import_module(".".join(["letta_adapters", *parts[:count]]))
+            found: Any = importlib.import_module(".".join([*above, *parts[:count]]))
         except ModuleNotFoundError:
             continue
         for part in parts[count:]:

@@ -53,6 +53,10 @@ def test_the_code_of_a_parameter_takes_it(row: Row) -> None:
     assert accepts(code_named(row.code), row.name)
 
 
+def test_everything_that_comes_through_in_the_frameworks_has_a_row() -> None:
+    assert [row.name for row in ROWS if row.section == "In the frameworks"] == REFERENCE["frameworks"]
+
+
 def test_every_type_has_a_row_with_all_its_fields() -> None:
     assert {name: list(row.fields) for name, row in OF_TYPE.items()} == TYPES
 

@@ -22,6 +22,7 @@ from langchain_core.messages import (
 
 from langchain_letta import approval_result, langchain_from_letta, letta_from_langchain
 from langchain_letta.stored_to_langchain import STORED_KEY
+from letta_adapters import LettaClient
 from letta_adapters.matching import Row
 from letta_adapters.wire import (
     ApprovalRequestMessage,
@@ -33,7 +34,9 @@ from letta_adapters.wire import (
     UserMessage,
     returns_of,
 )
+from tests.conftest import Backend
 from tests.snapshots import check
+from tests.stored_conversations import STORED_TYPES, varied_rows
 from tests.stored_types import CONVERSATIONS, EXAMPLES, ROWS, TURNS, Json, dumped, parsed, said
 
 PLACE = {"conversation_id": "conv-1", "agent_id": "agent-1"}
@@ -73,6 +76,14 @@ def test_every_row_of_a_conversation_comes_back_once(rows: list[Json]) -> None:
 @given(row=ROWS)
 def test_what_a_row_says_is_in_the_message_itself(row: Json) -> None:
     assert [said(one) for one in letta_from_langchain(forgetful(translated([row])))] == [said(parsed([row])[0])]
+
+
+def test_every_row_that_a_server_stores_comes_back_as_it_was(backend: Backend, conversation_id: str) -> None:
+    with LettaClient(base_url=backend.base_url) as client:
+        rows = varied_rows(client, conversation_id)
+    assert {row.message_type for row in rows} == STORED_TYPES
+    messages = messages_from_dict(messages_to_dict(langchain_from_letta(rows, **PLACE)))
+    assert sorted(map(str, dumped(letta_from_langchain(messages)))) == sorted(map(str, dumped(rows)))
 
 
 # What was changed since.

@@ -247,6 +247,8 @@ def _choice(delta: Json, *, finish_reason: str | None = None) -> Json:
 
 
 def _finish_reason(reply: Reply) -> str:
+    if reply.cut_off:
+        return "length"
     return "tool_calls" if reply.calls else "stop"
 
 

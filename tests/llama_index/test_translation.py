@@ -18,6 +18,7 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 
+from letta_adapters import LettaClient
 from letta_adapters.events import FinishedTurn, Notice, PendingCall, ServerToolCall, ServerToolResult, Text
 from letta_adapters.matching import Row
 from letta_adapters.wire import (
@@ -32,7 +33,9 @@ from letta_adapters.wire import (
 )
 from llama_index_letta import letta_from_llama_index, llama_index_from_letta
 from llama_index_letta.messages import message_from_turns
+from tests.conftest import Backend
 from tests.snapshots import check
+from tests.stored_conversations import STORED_TYPES, varied_rows
 from tests.stored_types import CONVERSATIONS, EXAMPLES, ROWS, TURNS, Json, dumped, parsed, said
 
 PLACE = {"conversation_id": "conv-1", "agent_id": "agent-1"}
@@ -105,6 +108,15 @@ def _in_blocks(told: Any) -> Any:
     return ("calls", sorted(told[1], key=str)) if told[0] == "asks" else told
 
 
+def test_every_row_that_a_server_stores_comes_back_as_it_was(backend: Backend, conversation_id: str) -> None:
+    with LettaClient(base_url=backend.base_url) as client:
+        rows = varied_rows(client, conversation_id)
+    assert {row.message_type for row in rows} == STORED_TYPES
+    messages = llama_index_from_letta(rows, **PLACE)
+    carried = [ChatMessage.model_validate_json(message.model_dump_json()) for message in messages]
+    assert dumped(letta_from_llama_index(carried)) == dumped(rows)
+
+
 # What was changed since.
 
 
@@ -143,9 +155,9 @@ def test_a_result_that_was_changed_is_changed_wherever_it_stands_and_keeps_what_
     assert isinstance(back, ToolReturnMessage)
     results = [one for one in given.approvals or () if isinstance(one, ToolReturn)]
     for told in (results, returns_of(back)):
-        assert [(one.tool_return, one.status, one.stdout) for one in told] == [
-            ("three", "error", ["s"]),
-            ("two", "success", None),
+        assert [(one.tool_return, one.status, one.stdout, one.stderr) for one in told] == [
+            ("three", "error", ["s"], ["e"]),
+            ("two", "success", None, None),
         ]
 
 
@@ -161,7 +173,7 @@ def test_an_engines_answer_is_told_with_what_it_has_no_blocks_for() -> None:
         parts=(
             ServerToolCall(index=0, tool_call_id="call_1", name="search", arguments="{}"),
             ServerToolResult(
-                index=1, tool_call_id="call_1", content="found", status="error", stdout=["s"], stderr=None
+                index=1, tool_call_id="call_1", content="found", status="error", stdout=["s"], stderr=["e"]
             ),
             Text(index=2, text="Found."),
             Notice(index=3, message=summary),
@@ -173,7 +185,7 @@ def test_an_engines_answer_is_told_with_what_it_has_no_blocks_for() -> None:
     rows = letta_from_llama_index([message])
     assert [said(row) for row in rows] == [
         ("calls", [("call_1", "search", {})]),
-        ("results", [("call_1", "found", "error", ["s"], None)]),
+        ("results", [("call_1", "found", "error", ["s"], ["e"])]),
         ("assistant", "Found."),
         ("summary", "summary_message", "Tea.", None),
         ("asks", [("call_2", "add", "not json")]),
