@@ -49,7 +49,7 @@ SHARED: Json = {
     "step_id": "step-1",
     "sender_id": None,
 }
-PARTS = [
+PARTS: list[Json] = [
     {"type": "text", "text": "look"},
     {"type": "image", "source": {"type": "url", "url": "https://example.com/cat.png"}},
     {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}},
@@ -78,6 +78,13 @@ EXAMPLES: dict[str, Json] = {
     "system": _row("system_message", content="Be kind."),
     "user": _row("user_message", content="Hello", name="Ann"),
     "user, images by address, bytes and file id": _row("user_message", content=PARTS),
+    "user, images with details": _row(
+        "user_message",
+        content=[
+            {"type": "image", "source": {**PARTS[2]["source"], "detail": "low"}},
+            {"type": "image", "source": {**PARTS[3]["source"], "detail": "high", "data": "iVBORw0KGgo="}},
+        ],
+    ),
     "assistant": _row("assistant_message", content="Hello, Ann."),
     "assistant, of parts": _row("assistant_message", content=[{"type": "text", "text": "Hi", "signature": "s"}]),
     "reasoning, signed": _row("reasoning_message", reasoning="Hm.", source="reasoner_model", signature="sig=="),
@@ -184,7 +191,7 @@ _JSON = st.recursive(
 _OBJECTS = st.dictionaries(st.text(max_size=3), _JSON, max_size=3)
 _TEXT = st.fixed_dictionaries({"type": st.just("text"), "text": TEXTS})
 _SIGNED_TEXT = st.fixed_dictionaries({"type": st.just("text"), "text": TEXTS, "signature": st.none() | TEXTS})
-_DETAILS = {"detail": st.sampled_from(["low", "high"])}
+_DETAILS: dict[Any, st.SearchStrategy[Any]] = {"detail": st.sampled_from(["low", "high"])}
 _MEDIA = st.sampled_from(["image/png", "image/jpeg"])
 _SOURCES: st.SearchStrategy[Json] = st.one_of(
     st.fixed_dictionaries({"type": st.just("url"), "url": _KEYS.map(lambda key: f"https://example.com/{key}.png")}),
@@ -267,8 +274,8 @@ _STATS = st.fixed_dictionaries(
     optional={"context_tokens_before": st.none() | st.integers(0, 9), "context_tokens_after": st.integers(0, 9)},
 )
 _NOTE = TEXTS.map(lambda text: f"Note: prior messages (3 of 5) have been hidden from view. {text}")
-_SUMMARY = {"summary": TEXTS}
-_EVENT = {"event_type": TEXTS, "event_data": _OBJECTS}
+_SUMMARY: dict[str, st.SearchStrategy[Any]] = {"summary": TEXTS}
+_EVENT: dict[str, st.SearchStrategy[Any]] = {"event_type": TEXTS, "event_data": _OBJECTS}
 
 
 def _fixed(kind: str, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Json]:

@@ -178,13 +178,15 @@ def _part(block: ContentBlock, where: str) -> TextContent | ImageContent:
 
 
 def _image(block: dict[str, Any], where: str) -> ImageContent:
+    extras: dict[str, Any] = block.get("extras") or {}
     if url := block.get("url"):
         return ImageContent(source=UrlImage(url=url))
     if data := block.get("base64"):
         media_type = block.get("mime_type")
         if not media_type:
             raise ValueError(f"The image of {where} has no `mime_type`.")
-        return ImageContent(source=Base64Image(media_type=media_type, data=data))
+        return ImageContent(source=Base64Image(media_type=media_type, data=data, detail=extras.get("detail")))
     if file_id := block.get("file_id"):
-        return ImageContent(source=LettaImage(file_id=file_id))
+        media_type, data, detail = block.get("mime_type"), extras.get("data"), extras.get("detail")
+        return ImageContent(source=LettaImage(file_id=file_id, media_type=media_type, data=data, detail=detail))
     raise ValueError(f"The image of {where} has neither `url` nor `base64` nor `file_id`.")

@@ -342,8 +342,14 @@ def _image(part: ImageContent) -> dict[str, Any]:
     match part.source:
         case UrlImage():
             return {"url": part.source.url}
-        case Base64Image():
-            return {"base64": part.source.data, "mime_type": part.source.media_type}
+        case Base64Image(data=data, media_type=media_type, detail=detail):
+            return {"base64": data, "mime_type": media_type, **_extras(detail=detail)}
         case source:
             kind = {"mime_type": source.media_type} if source.media_type else {}
-            return {"file_id": source.file_id, **kind}
+            return {"file_id": source.file_id, **kind, **_extras(detail=source.detail, data=source.data)}
+
+
+def _extras(**fields: str | None) -> dict[str, Any]:
+    """What of an image LangChain's block has no place for."""
+    told = {name: value for name, value in fields.items() if value is not None}
+    return {"extras": told} if told else {}

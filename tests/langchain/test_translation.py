@@ -86,6 +86,11 @@ def test_every_row_that_a_server_stores_comes_back_as_it_was(backend: Backend, c
     assert sorted(map(str, dumped(letta_from_langchain(messages)))) == sorted(map(str, dumped(rows)))
 
 
+def test_images_keep_their_details_in_the_blocks_themselves() -> None:
+    row = EXAMPLES["user, images with details"]
+    assert [said(one) for one in letta_from_langchain(forgetful(translated([row])))] == [said(parsed([row])[0])]
+
+
 # What was changed since.
 
 
