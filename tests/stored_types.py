@@ -189,18 +189,24 @@ _JSON = st.recursive(
     max_leaves=4,
 )
 _OBJECTS = st.dictionaries(st.text(max_size=3), _JSON, max_size=3)
+
+
+def _some(needed: dict[str, st.SearchStrategy[str]], **optional: st.SearchStrategy[str]) -> st.SearchStrategy[Json]:
+    return st.fixed_dictionaries(needed, optional=optional)
+
+
 _TEXT = st.fixed_dictionaries({"type": st.just("text"), "text": TEXTS})
 _SIGNED_TEXT = st.fixed_dictionaries({"type": st.just("text"), "text": TEXTS, "signature": st.none() | TEXTS})
-_DETAILS: dict[Any, st.SearchStrategy[Any]] = {"detail": st.sampled_from(["low", "high"])}
+_DETAILS = {"detail": st.sampled_from(["low", "high"])}
 _MEDIA = st.sampled_from(["image/png", "image/jpeg"])
 _SOURCES: st.SearchStrategy[Json] = st.one_of(
-    st.fixed_dictionaries({"type": st.just("url"), "url": _KEYS.map(lambda key: f"https://example.com/{key}.png")}),
-    st.fixed_dictionaries(
-        {"type": st.just("base64"), "media_type": _MEDIA, "data": st.just("iVBORw0KGgo=")}, optional=_DETAILS
-    ),
-    st.fixed_dictionaries(
+    _some({"type": st.just("url"), "url": _KEYS.map(lambda key: f"https://example.com/{key}.png")}),
+    _some({"type": st.just("base64"), "media_type": _MEDIA, "data": st.just("iVBORw0KGgo=")}, **_DETAILS),
+    _some(
         {"type": st.just("letta"), "file_id": _KEYS.map(lambda key: f"file-{key}")},
-        optional={**_DETAILS, "media_type": _MEDIA, "data": st.just("iVBORw0KGgo=")},
+        **_DETAILS,
+        media_type=_MEDIA,
+        data=st.just("iVBORw0KGgo="),
     ),
 )
 _IMAGE = st.fixed_dictionaries({"type": st.just("image"), "source": _SOURCES})

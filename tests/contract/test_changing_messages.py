@@ -6,18 +6,18 @@ import pytest
 
 from letta_adapters.wire import (
     ImageContent,
+    LettaImage,
     MessageUpdate,
     TextContent,
     UpdateAssistantMessage,
     UpdateReasoningMessage,
     UpdateSystemMessage,
     UpdateUserMessage,
-    UrlImage,
 )
 from tests.contract.build import user
 from tests.contract.wire import Wire
 
-LOOK = [TextContent(text="look"), ImageContent(source=UrlImage(url="https://example.com/cat.png"))]
+LOOK = [TextContent(text="look"), ImageContent(source=LettaImage(file_id="file-1"))]
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,7 @@ def keys(rows: Iterable[Any]) -> list[tuple[str | None, str]]:
     return [(id_of(row), row.message_type) for row in rows]
 
 
+@pytest.mark.not_recorded("the time of day")
 @pytest.mark.parametrize("size", [3, 5])
 def test_every_list_is_read_newest_first_as_it_is_read_the_other_way(
     client: LettaClient, agent_id: str, conversation_id: str, size: int
@@ -83,6 +84,7 @@ def test_every_list_is_read_newest_first_as_it_is_read_the_other_way(
     assert keys(client.agents.messages.iterate(agent_id, page_size=size, order="desc")) == onwards[::-1]
 
 
+@pytest.mark.not_recorded("order by chance")
 def test_so_is_a_conversation_that_was_compacted_and_a_list_of_conversations(
     client: LettaClient, agent_id: str, conversation_id: str
 ) -> None:
