@@ -4,7 +4,14 @@
 and `letta_from_langchain` translate messages as a server stores them.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+try:
+    import_module("langchain_core")
+except ModuleNotFoundError as error:
+    text = "langchain_letta needs langchain-core: pip install 'letta-adapters[langchain]'"
+    raise ModuleNotFoundError(text, name=error.name) from error
 
 from langchain_letta.chat_model import ChatLetta
 from langchain_letta.decisions import ApprovalRequest, approval_requests, approval_result
@@ -32,6 +39,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # It needs `langchain`; the chat model needs `langchain-core` alone.
     if name == "LettaMiddleware":
+        try:
+            import_module("langchain")
+        except ModuleNotFoundError as error:
+            text = "LettaMiddleware needs langchain, which no extra installs: pip install langchain"
+            raise ModuleNotFoundError(text, name=error.name) from error
         from langchain_letta.middleware import LettaMiddleware
 
         return LettaMiddleware

@@ -3,6 +3,14 @@
 `llama_index_from_letta` and `letta_from_llama_index` translate messages as a server stores them.
 """
 
+from importlib import import_module
+
+try:
+    import_module("llama_index.core")
+except ModuleNotFoundError as error:
+    text = "llama_index_letta needs llama-index-core: pip install 'letta-adapters[llama-index]'"
+    raise ModuleNotFoundError(text, name=error.name) from error
+
 from llama_index_letta.agent import LettaAgent
 from llama_index_letta.agent_approvals import ApprovalRequiredEvent, ApprovalResponseEvent
 from llama_index_letta.answers import LettaChatResponse
