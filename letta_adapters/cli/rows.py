@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
@@ -43,7 +43,9 @@ def pages_shown(
         expected = len(conversation.in_context_message_ids)
     assert agent_id is not None, "`default` was checked"
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=output.err, transient=True, redirect_stdout=False, disable=not bar) as progress:
+    progress = Progress(*columns, console=output.err, transient=True, redirect_stdout=False)
+    shown = bar and output.err.is_terminal  # rich before 15 ends a bar that nobody sees with an empty line
+    with progress if shown else nullcontext():
         told = _Told(progress, progress.add_task("messages", total=expected), expected)
         yield _told_pages(ask(client, pages_of(conversation_id, agent_id)), told)
 

@@ -85,8 +85,8 @@ def test_a_reader_that_has_enough_is_no_error(long_talk: tuple[FakeLetta, str]) 
     assert process.stderr is not None
     process.stdout.readline()
     process.stdout.close()
-    assert process.stderr.read() == b""
-    process.stderr.close()
+    with process.stderr:
+        assert process.stderr.read() == b""
     process.wait(100)
 
 

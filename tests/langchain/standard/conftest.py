@@ -31,7 +31,7 @@ def vcr() -> SimpleNamespace:
 def pictures_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """The suite fetches its pictures from the web; here it gets another one, of a pixel."""
 
-    def get(url: str, *, timeout: float) -> httpx.Response:
+    def get(url: str, *, timeout: float | None = None) -> httpx.Response:
         return httpx.Response(200, content=base64.b64decode(PIXEL), request=httpx.Request("GET", url))
 
     monkeypatch.setattr(chat_models, "httpx", SimpleNamespace(get=get))
