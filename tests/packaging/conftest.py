@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
+import venv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,14 +38,10 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
 
 def clean_environment(folder: Path, *packages: str) -> Path:
     """Install these packages and what they need, and nothing else, below a folder; gives its Python."""
-    python = folder / "env" / "bin" / "python"
-    _uv("venv", "--python", sys.executable, str(folder / "env"))
-    _uv("pip", "install", "--python", str(python), *packages)
-    return python
-
-
-def _uv(*arguments: str) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    command = [sys.executable, "-m", "uv", "--quiet", *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=280)
+    environment = folder / "env"
+    venv.create(environment, with_pip=True)
+    python = environment / "bin" / "python"
+    command = [str(python), "-m", "pip", "install", "--quiet", *packages]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
     assert done.returncode == 0, done.stderr
+    return python
