@@ -49,8 +49,9 @@ live: $(READY)  ## the suites that talk to a server, on real ones, with and with
 record: $(READY)  ## the cassettes again, from a real server
 	$(SERVER) run -- $(BIN)/python -m pytest -n 4 --dist loadfile --timeout 300 tests/contract --backend live --record
 
-bench: $(READY)  ## what the package costs, as ratios, in one table
-	$(BIN)/python -m benchmarks
+bench: $(READY)  ## what the package costs, as ratios, in one table. PLOT=FILE.svg draws it, too
+	$(if $(PLOT),$(BIN)/python -m pip install --quiet --editable '.[dev,bench]')
+	$(BIN)/python -m benchmarks $(if $(PLOT),--plot $(PLOT))
 
 bench-faults: $(READY)  ## the same faults through this client and the official one. ON="--url … --model-handle …": a server
 	$(BIN)/python -m benchmarks.faults $(ON)

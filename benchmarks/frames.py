@@ -63,3 +63,32 @@ def body(kind: str, count: int) -> list[bytes]:
     stop = "requires_approval" if kind == "arguments" else "end_turn"
     usage = {"message_type": "usage_statistics", "completion_tokens": count, "prompt_tokens": 100, "step_count": 1}
     return [ping, *deltas, sse({"message_type": "stop_reason", "stop_reason": stop}), sse(usage), DONE]
+
+
+def in_packets(events: list[bytes], size: int = 1460) -> list[bytes]:
+    """The same bytes, cut as a network cuts them."""
+    whole = b"".join(events)
+    return [whole[at : at + size] for at in range(0, len(whole), size)]
+
+
+def in_blocks(count: int) -> list[bytes]:
+    """An answer of text, cut as a fast connection is read."""
+    return in_packets(body("text", count), 64 * 1024)
+
+
+def stored(number: int) -> dict[str, Any]:
+    """A message of a stored history: questions and answers in turn."""
+    kind = "assistant_message" if number % 2 else "user_message"
+    return {
+        "id": f"message-{number}",
+        "date": "2026-01-02T03:04:05+00:00",
+        "name": None,
+        "message_type": kind,
+        "otid": f"cfdc2aa3-3188-4f2c-aaaa-{number:012}",
+        "sender_id": None,
+        "step_id": f"step-{number // 2}",
+        "is_err": None,
+        "seq_id": None,
+        "run_id": f"run-{number // 2}",
+        "content": TOKEN * 20,
+    }

@@ -3,78 +3,87 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterable, Iterator
-from typing import Any
 
 import httpx
-from langchain_core.language_models.chat_models import BaseChatModel
-from langchain_core.messages import AIMessageChunk, BaseMessage
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
-from benchmarks.frames import TOKEN
-from langchain_letta import ChatLetta
+from letta_adapters import AsyncLettaClient, LettaClient
 from letta_adapters.assembly import Assembly
-from letta_adapters.events import TurnEvent
 from letta_adapters.run_stream import RunStream
-from letta_adapters.sse import SSEDecoder
-from letta_adapters.wire import ErrorMessage, Ping, StopReason, UsageStatistics, parse_event
 
-PYDANTIC_IN_USE = """
-from pydantic import BaseModel, TypeAdapter
+__all__ = [
+    "InMemory",
+    "abytes_of",
+    "acore",
+    "araw",
+    "araw_events",
+    "bytes_of",
+    "core",
+    "path_of",
+    "raw",
+    "raw_events",
+    "run_stream",
+    "started_stream",
+]
 
-class Model(BaseModel):
-    field: int
+_DONE = b"data: [DONE]"
 
-TypeAdapter(list[Model])
-"""
-"""`import pydantic` alone loads next to nothing of it."""
+
+def path_of(name: str) -> str:
+    """Where a prepared answer is."""
+    return f"/v1/conversations/{name}/messages"
+
+
+# The least: the bytes, cut at blank lines and parsed as JSON.
+
+
+def raw_events(chunks: Iterable[bytes]) -> Iterator[object]:
+    """The events of a body, as plain objects."""
+    rest = b""
+    for chunk in chunks:
+        *events, rest = (rest + chunk).split(b"\n\n")
+        for event in events:
+            if event != _DONE:
+                yield json.loads(event[6:])
 
 
 def raw(chunks: Iterable[bytes]) -> int:
-    """Cut at blank lines and parse JSON; gives the number of events."""
+    """Read a body to its end without making anything of it; gives the number of events."""
     rest = b""
     count = 0
     for chunk in chunks:
         *events, rest = (rest + chunk).split(b"\n\n")
         for event in events:
-            if event != b"data: [DONE]":
+            if event != _DONE:
                 json.loads(event[6:])
                 count += 1
     return count
 
 
-def assembled(chunks: Iterable[bytes]) -> list[TurnEvent]:
-    """Decode, validate and assemble."""
-    decoder, assembly = SSEDecoder(), Assembly()
-    events: list[TurnEvent] = []
-    for chunk in chunks:
-        for event in decoder.feed(chunk):
-            if event.data != b"[DONE]":
-                parsed = parse_event(event.data)
-                if not isinstance(parsed, (Ping, StopReason, UsageStatistics, ErrorMessage)):
-                    events += assembly.feed(parsed)
-    events += assembly.finish()
-    assembly.parts()
-    return events
-
-
-def run_stream(chunks: Iterable[bytes]) -> RunStream:
-    """All that a turn does with its bytes: `assembled`, and what a reconnection needs to know."""
-    stream = RunStream(Assembly(), conversation_id="conv-1")
-    for chunk in chunks:
-        stream.feed(chunk)
-    return stream
-
-
 def bytes_of(http: httpx.Client, url: str) -> Iterator[bytes]:
-    """The body of an answer, over HTTP."""
+    """The body of an answer."""
     with http.stream("POST", url, content=b"{}") as answer:
         yield from answer.iter_bytes()
 
 
-async def raw_async(http: httpx.AsyncClient, url: str) -> int:
+async def abytes_of(http: httpx.AsyncClient, url: str) -> AsyncIterator[bytes]:
+    """`bytes_of`, for tasks."""
+    async with http.stream("POST", url, content=b"{}") as answer:
+        async for chunk in answer.aiter_bytes():
+            yield chunk
+
+
+async def araw_events(http: httpx.AsyncClient, url: str) -> AsyncIterator[object]:
+    """`raw_events`, for tasks."""
+    rest = b""
+    async for chunk in abytes_of(http, url):
+        *events, rest = (rest + chunk).split(b"\n\n")
+        for event in events:
+            if event != _DONE:
+                yield json.loads(event[6:])
+
+
+async def araw(http: httpx.AsyncClient, url: str) -> int:
     """`raw`, for tasks."""
     rest = b""
     count = 0
@@ -82,51 +91,66 @@ async def raw_async(http: httpx.AsyncClient, url: str) -> int:
         async for chunk in answer.aiter_bytes():
             *events, rest = (rest + chunk).split(b"\n\n")
             for event in events:
-                if event != b"data: [DONE]":
+                if event != _DONE:
                     json.loads(event[6:])
                     count += 1
     return count
 
 
-class Canned(BaseChatModel):
-    """A chat model that has its answer ready: what LangChain itself costs."""
-
-    count: int
-
-    @property
-    def _llm_type(self) -> str:
-        return "canned"
-
-    def _generate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:
-        raise AssertionError("only streams are measured")
-
-    def _stream(self, messages: list[BaseMessage], *_: Any, **__: Any) -> Iterator[ChatGenerationChunk]:
-        for _number in range(self.count):
-            yield ChatGenerationChunk(message=AIMessageChunk(content=TOKEN))
-
-    async def _astream(self, messages: list[BaseMessage], *_: Any, **__: Any) -> AsyncIterator[ChatGenerationChunk]:
-        for _number in range(self.count):
-            yield ChatGenerationChunk(message=AIMessageChunk(content=TOKEN))
+# The package's core.
 
 
-def streamed(model: BaseChatModel) -> int:
-    """Stream one answer; gives the number of chunks."""
-    return sum(1 for _ in model.stream("Hello"))
+def started_stream() -> RunStream:
+    """The stream of a turn of which nothing has come yet."""
+    return RunStream(Assembly(), conversation_id="conv-1")
 
 
-async def streamed_async(model: BaseChatModel) -> int:
-    """`streamed`, for tasks."""
+def run_stream(chunks: Iterable[bytes]) -> RunStream:
+    """All that a turn does with its bytes: decode, validate, number, assemble, and tell events."""
+    stream = started_stream()
+    events = 0
+    for chunk in chunks:
+        stream.feed(chunk)
+        events += len(stream.events)
+        stream.events.clear()
+    stream.assembly.finish()
+    stream.assembly.parts()
+    assert events
+    return stream
+
+
+def core(client: LettaClient, name: str) -> int:
+    """Stream a turn with the client; gives the number of events."""
+    with client.conversations.messages.create(name, input="Hello") as turn:
+        return sum(1 for _ in turn)
+
+
+async def acore(client: AsyncLettaClient, name: str) -> int:
+    """`core`, for tasks."""
     count = 0
-    async for _ in model.astream("Hello"):
-        count += 1
+    async with client.conversations.messages.create(name, input="Hello") as turn:
+        async for _ in turn:
+            count += 1
     return count
 
 
-def model_on(url: str, conversation_id: str) -> ChatLetta:
-    """A pinned model on the server of the benchmarks."""
-    return ChatLetta(base_url=url, conversation_id=conversation_id)
+class InMemory(httpx.BaseTransport):
+    """An httpx transport that has every answer ready, so that no socket is measured.
+
+    Args:
+        chunks: The body.
+    """
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = list(chunks)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=_Body(self._chunks))
 
 
-def importing(statement: str) -> None:
-    """Import in a fresh interpreter."""
-    subprocess.run([sys.executable, "-c", statement], check=True)
+class _Body(httpx.SyncByteStream):
+    def __init__(self, chunks: list[bytes]) -> None:
+        self._chunks = chunks
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._chunks)
