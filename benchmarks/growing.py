@@ -21,8 +21,8 @@ from letta_adapters.transcript import Anchor
 __all__ = ["growth", "told", "transcript_planned", "ways"]
 
 EVENTS = 1000
-LINE = 1024
-"""KiB."""
+LINE = 24
+"""KiB: four times as much is still too little for memory that the system clears page by page."""
 MESSAGES = 300
 
 
@@ -41,7 +41,7 @@ def ways() -> dict[str, Callable[[int], Callable[[], object]]]:
         kind: lambda times, kind=kind: _of_body(body(kind, times * EVENTS))
         for kind in ("text", "reasoning", "arguments")
     }
-    made["one long line"] = lambda times: _of_line(in_packets(body("line", times * LINE)))
+    made["one long line"] = lambda times: _of_line(in_packets(body("line", times * LINE), 100))
     made["a long transcript"] = lambda times: _of_transcript(transcript(times * MESSAGES))
     return made
 
