@@ -140,8 +140,8 @@ class Assembly:
             self._name(message)
             # Of deltas the end shows only in what comes next; a step's own text may come in between.
             if self._untold and message.id != self._untold_step:
-                events.extend(self._told_calls())
-        events.extend(self._part(message))
+                events += self._told_calls()
+        events += self._part(message)
         return events
 
     def _is_answer(self, message: KnownMessage) -> bool:
@@ -154,10 +154,10 @@ class Assembly:
         """Keep the id. A step that asks for approval is stored under that request's id alone (measured)."""
         if isinstance(message, ApprovalRequestMessage):
             self._asked_in = message.id
-        if isinstance(message, ApprovalRequestMessage) and message.step_id is not None:
-            renamed = [id for id, step in self._message_ids.items() if step == message.step_id and id != message.id]
-            for id in renamed:
-                del self._message_ids[id]
+            if message.step_id is not None:
+                renamed = [id for id, step in self._message_ids.items() if step == message.step_id and id != message.id]
+                for id in renamed:
+                    del self._message_ids[id]
         self._message_ids.setdefault(message.id, message.step_id)
 
     def _part(self, message: KnownMessage | Unknown) -> list[TurnDelta]:

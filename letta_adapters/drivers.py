@@ -52,6 +52,7 @@ class _Driver:
         self.idle_timeout = idle_timeout
         self.on_abandon = on_abandon
         self.began = False
+        self._let_others = False
         self._finished: FinishedTurn | None = None
         self._error: LettaError | None = None
 
@@ -69,6 +70,12 @@ class _Driver:
     def cancelling(self) -> Request | None:
         """What to send to the server when the caller leaves."""
         return self.turn.cancelling if self.on_abandon == "cancel" else None
+
+    def let_others(self) -> None:
+        """Let other turns of the conversation begin, once, as soon as the server keeps them apart."""
+        if not self.turn.exclusive:
+            self._let_others = True
+            self.hold.accepted(self.turn.in_flight)
 
     def busy(self) -> LettaError:
         """The error for a conversation that this process keeps busy."""
@@ -111,8 +118,8 @@ class _BlockingDriver(_Driver):
             step = self.turn.start()
             while not isinstance(step, (Done, Failed)):
                 step = self._carry_out(step)
-                if not self.turn.exclusive:
-                    self.hold.accepted(self.turn.in_flight)
+                if not self._let_others:
+                    self.let_others()
                 yield from self.turn.take_events()
             self.ended(step)
             self.raise_failure()
@@ -189,8 +196,8 @@ class _AsyncDriver(_Driver):
             step = self.turn.start()
             while not isinstance(step, (Done, Failed)):
                 step = await self._carry_out(step)
-                if not self.turn.exclusive:
-                    self.hold.accepted(self.turn.in_flight)
+                if not self._let_others:
+                    self.let_others()
                 for event in self.turn.take_events():
                     yield event
             self.ended(step)

@@ -193,9 +193,10 @@ class RunStream:
                 self._message(event)
 
     def _message(self, message: KnownMessage | Unknown) -> None:
-        self._name_run(message.run_id)
+        if self.run_id is None:
+            self._name_run(message.run_id)
         self.unnumbered = self.unnumbered or message.seq_id is None
-        self.events.extend(self.assembly.feed(message))
+        self.events += self.assembly.feed(message)
 
     def _ping(self, ping: Ping) -> None:
         self._name_run(ping.run_id)
@@ -206,11 +207,12 @@ class RunStream:
 
     def _repeated(self, event: StreamEvent, seq_id: int) -> bool:
         """Whether an event came before: a replay brings old numbers, always in order; a ping may repeat the last."""
-        if seq_id < self._connection_seq and not isinstance(event, Ping):
+        if seq_id > self._connection_seq:
+            self._connection_seq = seq_id
+        elif seq_id < self._connection_seq and not isinstance(event, Ping):
             raise ProtocolError(
                 f"The server sent event {seq_id} of the run after event {self._connection_seq}.", accepted=None
             )
-        self._connection_seq = max(seq_id, self._connection_seq)
         if seq_id <= self.last_seq:
             return True
         self.last_seq = seq_id

@@ -59,19 +59,37 @@ class SSEDecoder:
         Raises:
             ProtocolError: More than `max_event_bytes` came without the end of an event.
         """
-        if self._whole(chunk):
-            self._size = 0
-            return [ServerSentEvent("", chunk[6:-2])]
+        events: list[ServerSentEvent] = []
+        if self._skip_lf or b"\r" in chunk:
+            self._take_lines(chunk, events)
+            return events
+        if self._line or self._data or self._event or self._at_start:
+            begun, end, chunk = chunk.partition(b"\n\n")
+            self._take_lines(begun + end, events)
+        blocks = chunk.split(b"\n\n")
+        rest = blocks.pop()
+        for block in blocks:
+            # Nearly all events are one line of data.
+            if block.startswith(b"data: ") and b"\n" not in block and self._size + len(block) + 2 <= self._max:
+                self._size = 0
+                events.append(ServerSentEvent("", block[6:]))
+            else:
+                self._take_lines(block + b"\n\n", events)
+        if rest:
+            self._take_lines(rest, events)
+        return events
+
+    def _take_lines(self, chunk: bytes, events: list[ServerSentEvent]) -> None:
+        """Take bytes line by line, whatever they are."""
         if self._skip_lf and chunk:
             self._skip_lf = False
             chunk = chunk.removeprefix(b"\n")
         if b"\n" not in chunk and b"\r" not in chunk:
             self._keep(chunk)
-            return []
+            return
         self._skip_lf = chunk.endswith(b"\r")
         lines = chunk.splitlines(keepends=True)  # of bytes: cuts at LF, CR and CRLF only
         rest = b"" if lines[-1].endswith((b"\n", b"\r")) else lines.pop()
-        events: list[ServerSentEvent] = []
         for line in lines:
             if self._line:
                 self._line += line
@@ -79,18 +97,6 @@ class SSEDecoder:
             self._take_line(line.rstrip(b"\r\n"), events)
         if rest:
             self._keep(rest)
-        return events
-
-    def _whole(self, chunk: bytes) -> bool:
-        """Whether a chunk is exactly one event of one line, as a server that flushes every event sends it."""
-        return (
-            chunk.startswith(b"data: ")
-            and chunk.endswith(b"\n\n")
-            and not (self._line or self._data or self._event or self._at_start or self._skip_lf)
-            and chunk.find(b"\n") == len(chunk) - 2
-            and b"\r" not in chunk
-            and self._size + len(chunk) <= self._max
-        )
 
     def _keep(self, piece: bytes) -> None:
         self._line += piece

@@ -320,9 +320,9 @@ class Turn:
         return self._end()
 
     def _read_on(self) -> Step:
-        if self._stream.complete:
-            return self._drain()
-        return Read(timeout=self._policy.grace) if self._stream.over else self._read
+        if not self._stream.over:
+            return self._read
+        return self._drain() if self._stream.complete else Read(timeout=self._policy.grace)
 
     def _drain(self) -> Step:
         """Nothing more can come but the end of the answer; a connection that was read to its end can be used again."""

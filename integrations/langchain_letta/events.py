@@ -72,6 +72,8 @@ class Chunks:
     def from_event(self, event: TurnEvent) -> AIMessageChunk | None:
         """The chunk that tells an event; `None` when it goes out with a later one."""
         match event:
+            case TextDelta() | ReasoningDelta():  # first, because there are so many of them
+                return self._delta(event)
             case TurnStarted():
                 run = run_metadata(self._begun(event.conversation_id, event.run_id), event.otids)
                 self._started = {RUN_KEY: run}
@@ -84,8 +86,7 @@ class Chunks:
                 self._calls.append(event)
                 return None
             case _:
-                ready = self._in_order.take(event)
-                return self._chunk(ready) if ready else None
+                return self._delta(event)
 
     def last(self, delivered: Delivered, *, model_name: str) -> AIMessageChunk:
         """The chunk that ends a turn: the message's id, the usage and the anchor, each once."""
@@ -106,11 +107,15 @@ class Chunks:
         )
         return _joined([*held, *signed, end])
 
-    def _chunk(self, events: list[TurnDelta]) -> AIMessageChunk:
-        chunk = _joined([self._content(event) for event in events])
+    def _delta(self, event: TurnDelta) -> AIMessageChunk | None:
+        ready = self._in_order.take(event)
+        if not ready:
+            return None
+        chunk = _joined([self._content(event) for event in ready])
         chunk.id = self._id
-        chunk.response_metadata.update(self._started)
-        self._started = {}
+        if self._started:
+            chunk.response_metadata.update(self._started)
+            self._started = {}
         return chunk
 
     def _content(self, event: TurnDelta) -> AIMessageChunk:
@@ -158,6 +163,8 @@ class _InOrder:
 
     def take(self, event: TurnDelta) -> list[TurnDelta]:
         """What can be told now."""
+        if not self._held and event.index < self._begun:  # more of a part that was begun
+            return [event]
         waiting = [event] if not self._held else sorted([*self._held, event], key=lambda one: one.index)
         ready: list[TurnDelta] = []
         for one in waiting:
