@@ -3,23 +3,30 @@
 This is the core; it imports no framework. `langchain_letta` and `llama_index_letta` build on it.
 """
 
-from letta_adapters.client import AsyncLettaClient, LettaClient
-from letta_adapters.errors import LettaError
-from letta_adapters.events import FinishedTurn, PendingCall, ReasoningDelta, TextDelta
-from letta_adapters.loop import (
-    Deny,
-    LoopResult,
-    RoundFinished,
-    Tool,
-    ToolExecution,
-    ToolFinished,
-    ToolStarted,
-    arun_turn,
-    astream_turn,
-    run_turn,
-    stream_turn,
-)
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from letta_adapters.version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from letta_adapters.client import AsyncLettaClient, LettaClient
+    from letta_adapters.errors import LettaError
+    from letta_adapters.events import FinishedTurn, PendingCall, ReasoningDelta, TextDelta
+    from letta_adapters.loop import (
+        Deny,
+        LoopResult,
+        RoundFinished,
+        Tool,
+        ToolExecution,
+        ToolFinished,
+        ToolStarted,
+        arun_turn,
+        astream_turn,
+        run_turn,
+        stream_turn,
+    )
 
 __all__ = [
     "AsyncLettaClient",
@@ -42,3 +49,23 @@ __all__ = [
     "run_turn",
     "stream_turn",
 ]
+
+_ELSEWHERE = {
+    "AsyncLettaClient": "client",
+    "LettaClient": "client",
+    "LettaError": "errors",
+    "FinishedTurn": "events",
+    "PendingCall": "events",
+    "ReasoningDelta": "events",
+    "TextDelta": "events",
+}
+"""Where a name is, if not in `loop`."""
+
+
+def __getattr__(name: str) -> object:
+    """Import what is asked for, and with it nothing that is not: a program that runs no tools needs no tool loop."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_ELSEWHERE.get(name, 'loop')}"), name)
+    globals()[name] = value
+    return value
