@@ -89,21 +89,27 @@ class Reception:
         self.wake()
 
     def _take(self, event: LoopEvent) -> None:
-        piece = Piece(event=event)
         match event:
             case TextDelta():
-                piece = Piece(event=event, delta=self._delta(event))
+                self._keep(Piece(event=event, delta=self._delta(event)))
             case ReasoningDelta():
-                piece = Piece(event=event, thinking=event.text)
-            case TurnStarted():
-                self.began = True
-                self._runs.append(event.run_id)
-                self.trace.round_started()
+                self._keep(Piece(event=event, thinking=event.text))
             case RoundFinished():
                 self._turns.append(event.turn)
                 self._part = None
                 self.trace.round_finished(event.turn)
-                piece = Piece(event=event, message=message_from_turns(self._turns))
+                self._keep(Piece(event=event, message=message_from_turns(self._turns)))
+            case _:
+                self._note(event)
+                self._keep(Piece(event=event))
+
+    def _note(self, event: LoopEvent) -> None:
+        """Take what an event tells that is no part of the answer."""
+        match event:
+            case TurnStarted():
+                self.began = True
+                self._runs.append(event.run_id)
+                self.trace.round_started()
             case Notice(message=SummaryMessage() as summary):
                 self._compactions.append(compaction_of(summary))
             case ToolStarted():
@@ -113,7 +119,6 @@ class Reception:
                 self.trace.tool_finished(event.execution)
             case _:
                 pass
-        self._keep(piece)
 
     def _delta(self, event: TextDelta) -> str:
         """More text; the parts of an answer stand on lines of their own, as in `ChatMessage.content`."""
@@ -256,8 +261,9 @@ class BlockingReception(Reception):
         Raises:
             BaseException: What the turn failed with, after all that came.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: self.has(position))
+        if not self.has(position):  # what has come is there to be read
+            with self._changed:
+                self._changed.wait_for(lambda: self.has(position))
         return self.given(position)
 
 

@@ -12,7 +12,6 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context, copy_context
-from functools import partial
 from typing import Any, TypeVar, cast
 from uuid import uuid4
 
@@ -201,7 +200,7 @@ class TurnTrace:
     def _call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """Call what is not ours: a tracer that fails must not be the end of a turn."""
         try:
-            partial(function, *args, **kwargs)()
+            function(*args, **kwargs)
         except Exception:
             _LOG.warning("A tracer failed at %s.", cast("Any", self.span_id), exc_info=True)
 
