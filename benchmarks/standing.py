@@ -14,11 +14,9 @@ from benchmarks.frameworks import answered, astreamed, model_on, streamed
 from benchmarks.timing import fastest, in_loop
 from langchain_letta import LettaChatMessageHistory
 from letta_adapters import AsyncLettaClient, LettaClient
-from letta_adapters.client.asking import ask
-from letta_adapters.client.listing import pages_of
 from llama_index_letta import LettaChatEngine
 
-__all__ = ["idle", "idle_time", "idle_ways", "many", "memory"]
+__all__ = ["history_ways", "idle", "idle_time", "idle_ways", "many", "memory", "peak"]
 
 PAGE = 1000
 MANY = 200
@@ -60,36 +58,40 @@ def idle_time(way: Callable[[str], object]) -> float:
 
 
 def memory(url: str) -> list[Figure]:
-    """Most memory while a long history is read ÷ most memory while a page of it is."""
-    client = LettaClient(base_url=url)
+    """Most memory while a long history is read ÷ most memory while one of a page is."""
+    figures: list[Figure] = []
+    for name, (rows, way) in history_ways(url, page=PAGE).items():
+        what = f"peak memory, history of {rows:,} messages ÷ of one page: {name}"
+        figures.append(Figure(id="P7", what=what, value=peak(way, rows) / peak(way, PAGE), budget=1.5))
+    return figures
+
+
+def history_ways(url: str, *, page: int) -> dict[str, tuple[int, Callable[[int], Iterator[object]]]]:
+    """How a history of so many messages is read, and how many of them the table is made with."""
 
     def place(rows: int) -> dict[str, Any]:
         return {"base_url": url, "conversation_id": f"conv-history-{rows}-plain", "agent_id": "agent-1"}
 
     def core(rows: int) -> Iterator[object]:
-        for page in ask(client, pages_of(f"conv-history-{rows}-plain", "agent-1", page_size=PAGE)):
-            yield from page.rows
+        with LettaClient(base_url=url) as client:
+            name = f"conv-history-{rows}-plain"
+            yield from client.conversations.messages.iterate(name, agent_id="agent-1", page_size=page)
 
-    ways: dict[str, tuple[int, Callable[[int], Iterator[object]]]] = {
-        "core": (100_000, core),
-        "LettaChatMessageHistory": (
-            20_000,
-            lambda rows: LettaChatMessageHistory(page_size=PAGE, **place(rows)).iter_messages(),
-        ),
-        "LettaChatEngine": (
-            20_000,
-            lambda rows: LettaChatEngine.from_defaults(**place(rows)).iter_history(page_size=PAGE),
-        ),
+    def langchain(rows: int) -> Iterator[object]:
+        return LettaChatMessageHistory(page_size=page, **place(rows)).iter_messages()
+
+    def llama_index(rows: int) -> Iterator[object]:
+        return LettaChatEngine.from_defaults(**place(rows)).iter_history(page_size=page)
+
+    return {
+        "messages.iterate": (100_000, core),
+        "LettaChatMessageHistory": (20_000, langchain),
+        "LettaChatEngine": (20_000, llama_index),
     }
-    figures: list[Figure] = []
-    for name, (rows, way) in ways.items():
-        what = f"peak memory, history of {rows:,} messages ÷ a page of {PAGE:,}: {name}"
-        figures.append(Figure(id="P7", what=what, value=_peak(way, rows) / _peak(way, PAGE), budget=1.5))
-    client.close()
-    return figures
 
 
-def _peak(way: Callable[[int], Iterator[object]], count: int) -> int:
+def peak(way: Callable[[int], Iterator[object]], count: int) -> int:
+    """Most memory, in bytes, that reading a history takes."""
     for _ in way(10):  # what is kept for ever is made beforehand
         pass
     tracemalloc.start()

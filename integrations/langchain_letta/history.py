@@ -200,6 +200,7 @@ class LettaChatMessageHistory(BaseChatMessageHistory):
         with closing(ask(self._client, self._reading(self.open()))) as batches:
             for batch in batches:
                 yield from batch
+                del batch  # it is not kept while the next page is read
 
     async def aiter_messages(self) -> AsyncIterator[BaseMessage]:
         """Give the messages one by one, oldest first; they are read page by page, and none is kept."""
@@ -207,6 +208,7 @@ class LettaChatMessageHistory(BaseChatMessageHistory):
             async for batch in batches:
                 for message in batch:
                     yield message
+                del batch
 
     # Writing.
 

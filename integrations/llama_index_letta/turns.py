@@ -167,6 +167,7 @@ class Turns:
         with closing(ask(client, flow)) as batches:
             for batch in batches:
                 yield from batch
+                del batch  # it is not kept while the next page is read
 
     async def ahistory(self, *, include: Collection[str] | None, page_size: int) -> AsyncIterator[ChatMessage]:
         """Read the conversation, page by page."""
@@ -178,6 +179,7 @@ class Turns:
             async for batch in batches:
                 for message in batch:
                     yield message
+                del batch
 
     def cancel(self) -> None:
         """Stop the turns that are under way."""

@@ -55,6 +55,7 @@ def onwards(ask: AskPage, rows: Sequence[Row]) -> Listing:
     while rows:
         yield Page(rows=rows)
         cursor = guard.next_cursor(ids_of(rows))
+        del rows  # it is not kept while the next one is read
         rows = yield ask(after=cursor)
         guard.check(cursor, ids_of(rows))
 

@@ -75,7 +75,15 @@ def pages_of(
         ProtocolError: The server does not go on behind what it gave, but begins again.
     """
     check_conversation_id(conversation_id, agent_id)
-    agent = agent_id or (yield retrieve_conversation(conversation_id)).agent_id
+    agent: str = agent_id or (yield retrieve_conversation(conversation_id)).agent_id
+    # Nothing here may refer to the first page, which would be kept to the end.
+    yield from (yield from _in_order_of_time(conversation_id, agent, page_size, order))
+
+
+def _in_order_of_time(
+    conversation_id: str, agent: str, page_size: int, order: Order
+) -> Generator[Endpoint[Any], Any, Listing]:
+    """Find out which list is in order of time; gives its pages."""
 
     def places(
         *, after: str | None = None, before: str | None = None, limit: int | None = None, order: Order = order
@@ -88,8 +96,7 @@ def pages_of(
         return list_in_order_of_time(conversation_id, agent, after=after, before=before, limit=size, newest=newest)
 
     if conversation_id == "default":  # always in order of time (measured)
-        yield from _read(places, order)
-        return
+        return _read(places, order)
     rows: Sequence[Row] = yield places(order="asc", limit=page_size if order == "asc" else LEAST_PAGE)
     if not rows:
         yield retrieve_conversation(conversation_id)  # one that is gone lists as empty (measured)
@@ -97,9 +104,8 @@ def pages_of(
         said: Sequence[Row] = yield list_in_order_of_time(conversation_id, agent, limit=page_size)
         beginning: Sequence[Row] = yield places(order="asc", limit=_FIRST_PLACES)
         if not _is_fork(beginning, said):
-            yield from onwards(times, said) if order == "asc" else backwards(times)
-            return
-    yield from onwards(places, rows) if order == "asc" else backwards(places)
+            return onwards(times, said) if order == "asc" else backwards(times)
+    return onwards(places, rows) if order == "asc" else backwards(places)
 
 
 def _read(ask: AskPage, order: Order) -> Listing:

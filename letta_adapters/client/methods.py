@@ -168,6 +168,7 @@ def rows(build: Callable[P, Listing]) -> Callable[Concatenate[Resource, P], Iter
     def method(self: Resource, *args: P.args, **kwargs: P.kwargs) -> Iterator[Row]:
         for page in ask(self.sender, build(*args, **kwargs)):
             yield from page.rows
+            del page
 
     return documented(build)(method)
 
@@ -179,6 +180,7 @@ def async_rows(build: Callable[P, Listing]) -> Callable[Concatenate[AsyncResourc
         async for page in aask(self.sender, build(*args, **kwargs)):
             for row in page.rows:
                 yield row
+            del page
 
     return documented(build)(method)
 

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-
 import pytest
 
-from benchmarks.server import running
 from benchmarks.standing import idle_time, idle_ways
-
-
-@pytest.fixture(scope="module")
-def url() -> Generator[str, None, None]:
-    with running() as url:
-        yield url
 
 
 @pytest.mark.parametrize("way", idle_ways(""))
