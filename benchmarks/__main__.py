@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="an SVG file to draw the budgets and what is used of them into")
     options = parser.parse_args()
     figures = measured()
-    Console().print(table_of(figures))
+    Console(width=120).print(table_of(figures))  # wide enough for a figure a line, whatever the output is
     if options.plot:
         draw(figures, options.plot)
 

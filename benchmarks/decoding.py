@@ -28,9 +28,9 @@ def decoding(url: str) -> list[Figure]:
                     lambda path=path: paths.raw(paths.bytes_of(http, path)),
                     lambda path=path: paths.run_stream(paths.bytes_of(http, path)),
                 ],
-                rounds=10,
+                rounds=25,
             )
-            what = f"decode, validate, number, assemble ÷ httpx + json, {framing}"
+            what = f"bytes to an assembled turn ÷ httpx + json, {framing}"
             figures.append(Figure(id="P1", what=what, value=own / base, budget=1.2))
     return figures
 
@@ -46,9 +46,10 @@ def peers(url: str) -> list[Figure]:
             [
                 lambda http=http: paths.run_stream(paths.bytes_of(http, _FROM_MEMORY)),
                 lambda official=official: read(official, name),
-            ]
+            ],
+            rounds=10,
         )
-        what = f"letta-client's CPU per event ÷ the core's, from memory, {framing}"
+        what = f"letta-client ÷ the core, CPU per event from memory, {framing}"
         figures.append(Figure(id="P1", what=what, value=theirs / own, budget=5, at_least=True))
     official = letta_client.Letta(base_url=url, api_key="none")
     with httpx.Client() as http, LettaClient(base_url=url) as client:
