@@ -11,6 +11,9 @@ from benchmarks.figures import Figure
 
 __all__ = ["draw"]
 
+_WIDEST = 200
+"""% of a budget."""
+
 
 def draw(figures: Sequence[Figure], file: Path) -> None:
     """Draw what each figure uses of its budget.
@@ -29,10 +32,14 @@ def draw(figures: Sequence[Figure], file: Path) -> None:
     shares = [100 * (one.share or 0.0) for one in shown]
     names = [f"{one.id}  {one.what}" for one in shown]
     picture, axes = pyplot.subplots(figsize=(10, 0.28 * len(shown) + 1), layout="constrained")
-    bars = axes.barh(names, shares, color=["#b3443c" if share > 100 else "#3c7d5b" for share in shares])
+    bars = axes.barh(
+        names,
+        [min(share, _WIDEST) for share in shares],
+        color=["#b3443c" if share > 100 else "#3c7d5b" for share in shares],
+    )
     axes.bar_label(bars, [f" {one.value:.2f} {one.unit}" for one in shown])
     axes.axvline(100, color="black", linewidth=1)
-    axes.set_xlabel("% of the budget; the line is all of it")
-    axes.set_xlim(0, max(150, *shares) * 1.12)
+    axes.set_xlabel(f"% of the budget; the line is all of it, and bars end at {_WIDEST}")
+    axes.set_xlim(0, _WIDEST * 1.15)
     axes.spines[["top", "right"]].set_visible(False)
     picture.savefig(file, metadata={"Date": None})
