@@ -13,6 +13,7 @@
     │   │   ├── ConversationBusy      another turn is in flight
     │   │   └── PendingApprovalError  a tool call waits for its answer
     │   ├── RateLimited          429
+    │   │   └── QuotaExceeded        402, 429: quota or credits are used up
     │   └── ServerError          5xx
     ├── Divergence               the conversation went on without this transcript
     ├── NothingToSend            the transcript ends with the agent's own answer (a ValueError, too)
@@ -42,6 +43,7 @@ __all__ = [
     "PendingApprovalError",
     "PermissionDenied",
     "ProtocolError",
+    "QuotaExceeded",
     "RateLimited",
     "RequestTimeout",
     "ServerError",
@@ -181,6 +183,22 @@ class PendingApprovalError(Conflict):
 
 class RateLimited(StatusError):
     """Too many requests (429), and waiting did not help."""
+
+
+class QuotaExceeded(RateLimited):
+    """The account's quota or credits are used up, or its plan lacks what was asked for (402, 429): waiting is no cure.
+
+    Args:
+        reasons: What the server calls the causes, such as `not-enough-credits`.
+        resets_in: Seconds until the quota is whole again, where the server says so.
+    """
+
+    def __init__(
+        self, message: str, *, reasons: tuple[str, ...] = (), resets_in: float | None = None, **known: Any
+    ) -> None:
+        super().__init__(message, **known)
+        self.reasons = reasons
+        self.resets_in = resets_in
 
 
 class ServerError(StatusError):

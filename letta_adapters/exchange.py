@@ -29,6 +29,7 @@ Query = Mapping[str, QueryValue]
 _EXCERPT = 200
 _DETAIL = 2000
 """Characters of a server's detail that are kept."""
+_REASONS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +110,9 @@ _BY_STATUS: dict[int, tuple[type[errors.StatusError], str]] = {
     429: (errors.RateLimited, "Try again later."),
 }
 
+_LASTING = ("credits", "exceeded", "model-unknown", "not-available", "not-supported")
+"""What the reasons of Letta Cloud have in them where time is no cure; others limit how many requests come at once."""
+
 
 def error_from_response(
     status: int,
@@ -129,10 +133,11 @@ def error_from_response(
         conversation_id: The conversation concerned, where known.
         agent_id: The agent concerned, where known.
     """
-    detail, code, run_id = _read_detail(body)
+    told = _read(body)
+    detail = told.detail
     known: dict[str, Any] = {
         "detail": detail,
-        "run_id": run_id,
+        "run_id": told.run_id,
         "conversation_id": conversation_id,
         "agent_id": agent_id,
     }
@@ -144,18 +149,22 @@ def error_from_response(
         return errors.ProtocolError(f"{message} The body begins with: {excerpt(body)!r}", accepted=None, **known)
     if status in (400, 409):  # JSON mode answers wrong call ids with 400
         ids = {name: value for name, value in known.items() if name != "detail"}
-        told = error_from_detail(detail or "", ids, status=status, code=code)
-        if told is not None and not (status == 400 and isinstance(told, errors.ConversationBusy)):
-            return told
+        meant = error_from_detail(detail or "", ids, status=status, code=told.code)
+        if meant is not None and not (status == 400 and isinstance(meant, errors.ConversationBusy)):
+            return meant
     if status == 409:
         return errors.Conflict(message, status=409, **known)
+    if status == 402 or (status == 429 and told.quota):
+        hint = "Look at the plan of the account, or use another model; trying again soon is no use."
+        quota = {"reasons": told.reasons, "resets_in": told.resets_in}
+        return errors.QuotaExceeded(message, status=status, hint=hint, **quota, **known)
     if status in _BY_STATUS:
         kind, hint = _BY_STATUS[status]
         if status == 404 and "handle" in (detail or "").lower():
             hint = "`client.models.list()` names the models of this server."
         return kind(message, status=status, hint=hint, **known)
     if status >= 500:
-        return errors.ServerError(message, status=status, accepted=None, **known)
+        return errors.ServerError(message, status=status, accepted=False if told.refused else None, **known)
     return errors.InvalidRequest(message, status=status, **known)
 
 
@@ -235,24 +244,64 @@ def call_ids_expected(detail: str) -> list[str]:
     return re.findall(r"'([^']+)'", expected.group(1)) if expected else []
 
 
-def _read_detail(body: bytes) -> tuple[str | None, str, str | None]:
-    """The detail, the code and the run id of an error body, whichever of the server's envelopes it came in."""
+@dataclass(frozen=True, kw_only=True)
+class _Told:
+    """What an error body says, whichever of the server's envelopes it came in.
+
+    Args:
+        detail: The cause.
+        code: The server's name for it.
+        run_id: The run concerned.
+        reasons: Why an account may not do it (Letta Cloud).
+        resets_in: Seconds until it may again (Letta Cloud).
+        refused: Whether the server says that it took nothing (Letta Cloud, while it is deployed).
+    """
+
+    detail: str | None
+    code: str = ""
+    run_id: str | None = None
+    reasons: tuple[str, ...] = ()
+    resets_in: float | None = None
+    refused: bool = False
+
+    @property
+    def quota(self) -> bool:
+        """Whether trying again soon is in vain."""
+        return any(part in reason for reason in self.reasons for part in _LASTING)
+
+
+def _read(body: bytes) -> _Told:
     try:
         envelope: Any = json.loads(body)
     except (ValueError, RecursionError):
         envelope = None
     if not isinstance(envelope, dict):
-        return (excerpt(body) or None), "", None
+        return _Told(detail=excerpt(body) or None)
     fields = cast("dict[str, Any]", envelope)
-    inner: Any = fields.get("detail") or fields.get("error") or fields.get("message")
+    inner: Any = next((fields[name] for name in _DETAILS if fields.get(name)), None)
     nested = cast("dict[str, Any]", inner) if isinstance(inner, dict) else {}
     text: Any = nested.get("detail") or nested.get("message") or cast("object", inner)
+    reasons = _reasons(fields) or _reasons(nested)
     run_id = fields.get("run_id")
-    return (
-        _printable(text) if text else None,
-        str(nested.get("code", ""))[:_EXCERPT],
-        run_id if isinstance(run_id, str) and _RUN_ID.fullmatch(run_id) else None,
+    resets_in_ms = fields.get("timeToQuotaResetMs")
+    return _Told(
+        detail=_printable(f"{text} ({', '.join(reasons)})" if reasons else text) if text else None,
+        code=str(nested.get("code", ""))[:_EXCERPT],
+        run_id=run_id if isinstance(run_id, str) and _RUN_ID.fullmatch(run_id) else None,
+        reasons=reasons,
+        resets_in=resets_in_ms / 1000 if isinstance(resets_in_ms, int | float) else None,
+        refused=fields.get("admitted") is False and fields.get("retryable") is True,
     )
+
+
+_DETAILS = ("detail", "details", "reason_text", "error", "message")
+"""Where the cause may stand, the most telling first; `details` and `reason_text` are Letta Cloud's."""
+
+
+def _reasons(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    given: Any = fields.get("reasons")
+    listed = cast("list[object]", given) if isinstance(given, list) else []
+    return tuple(redact(reason)[:_EXCERPT] for reason in listed[:_REASONS] if isinstance(reason, str))
 
 
 def _printable(value: object) -> str:

@@ -13,7 +13,8 @@ __all__ = ["MAX_RETRY_AFTER", "backoff", "busy_delay", "parse_date", "parse_retr
 MAX_RETRY_AFTER = 60.0
 """Longest `Retry-After` that is honoured, in seconds; a longer one fails at once."""
 
-_RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
+_RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 527)})
+"""From 520 on it is Cloudflare that speaks, in front of Letta Cloud."""
 
 
 def should_retry(status: int) -> bool:

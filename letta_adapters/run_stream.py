@@ -26,6 +26,7 @@ from letta_adapters.wire import (
     Logprobs,
     Ping,
     ReasoningMessage,
+    ResponseState,
     StopReason,
     StreamEvent,
     TokenTurn,
@@ -189,6 +190,8 @@ class RunStream:
                 self._error = event
             case Ping():
                 self._ping(event)
+            case ResponseState():
+                pass
             case _:
                 self._message(event)
 

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 from letta_adapters import retry
 from letta_adapters.assembly import Assembly
-from letta_adapters.errors import ConversationBusy, LettaError, ProtocolError, TurnInterrupted
+from letta_adapters.errors import ConversationBusy, LettaError, ProtocolError, QuotaExceeded, TurnInterrupted
 from letta_adapters.events import FinishedTurn, TurnEvent
 from letta_adapters.exchange import Broken, BrokenKind, Request, error_from_response
 from letta_adapters.locks import InFlight, Patience
@@ -411,13 +411,14 @@ class Turn:
         too_long = delay is not None and delay > retry.MAX_RETRY_AFTER
         if self._status == 503 and self.run_id is None and "redis" in (error.detail or "").lower() and self._background:
             return self._fall_back()
+        passing = retry.should_retry(self._status) and not isinstance(error, QuotaExceeded)
         if self._accepted:  # it was a resume; a run that is gone is never sent again
-            again = retry.should_retry(self._status) and not too_long
+            again = passing and not too_long
             return self._lost(str(error), delay=delay) if again else self._read_back(str(error))
         # A database conflict is the one 409 with a Retry-After; a cut one cannot be told from a busy one. In the
         # foreground, what the server did before it failed is unknown, so only a plain refusal is tried again.
-        passing = retry.should_retry(self._status) or (self._status == 409 and (delay is not None or cut))
-        self._unsure = self._unsure or self._status == 408 or self._status >= 500
+        passing = passing or (self._status == 409 and (delay is not None or cut))
+        self._unsure = self._unsure or self._status == 408 or (self._status >= 500 and error.accepted is None)
         if not self._background and self._unsure:
             return self._read_back(str(error), otherwise=error)
         if too_long or not passing:

@@ -11,6 +11,14 @@ when `make record` asked them:
 | `LETTA_LIVE_NO_REDIS_URL`, `LETTA_LIVE_NO_REDIS_MODEL_URL` | the same without Redis |
 | `LETTA_LIVE_HANDLE` | the model handle of both, `vllm/scripted` unless set |
 
+`--backend cloud-double` is the double as Letta Cloud is believed to be, and `--backend cloud` Letta Cloud itself, or
+the server that `LETTA_BASE_URL` names: `tests/contract/conftest.py` says which scenarios run there.
+
+| variable | what it names |
+|---|---|
+| `LETTA_API_KEY` | the key of the account that pays for the turns |
+| `LETTA_CLOUD_HANDLE` | the model handle of the agents |
+
 Fixtures: `backend` (session; a server with Redis), `no_redis_backend` (session; one without), `agent_id` (a fresh
 agent on `backend`, deleted afterwards), `conversation_id` (a fresh conversation of `agent_id`). A test that needs
 an agent on another backend makes it with `fresh_agent(backend)`. Under pytest-xdist every worker has a double of
@@ -23,7 +31,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +39,8 @@ from uuid import uuid4
 
 import httpx
 import pytest
+
+from letta_adapters.client.settings import Settings
 
 HANDLE = "vllm/scripted"
 TIMEOUT = 60.0
@@ -52,6 +62,7 @@ class Backend:
     redis: bool
     open_gate: Callable[[str], None]
     wait_for_gate: Callable[[str], None]
+    api_key: str | None = None
 
     @property
     def eager(self) -> str:
@@ -62,9 +73,10 @@ class Backend:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--backend",
-        choices=("double", "live", "recorded"),
+        choices=("double", "live", "recorded", "cloud-double", "cloud"),
         default="double",
-        help="run on the embedded double (default), on the real servers that LETTA_LIVE_* name, or on cassettes/",
+        help="run on the embedded double (default), on the real servers that LETTA_LIVE_* name, on cassettes/, on the "
+        "double as Letta Cloud, or on Letta Cloud",
     )
     parser.addoption("--record", action="store_true", help="write the contract scenarios to cassettes/")
 
@@ -126,15 +138,16 @@ def conversation_id(backend: Backend, agent_id: str) -> str:
     return fresh_conversation(backend, agent_id)
 
 
-def plain_http(base_url: str) -> httpx.Client:
-    """A client without certificates, which take longer to read than most scenarios take."""
-    return httpx.Client(base_url=base_url, timeout=TIMEOUT, verify=False)
+def plain_http(base_url: str, api_key: str | None = None) -> httpx.Client:
+    """A client that reads certificates only where it has a key: it takes longer than most scenarios take."""
+    headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
+    return httpx.Client(base_url=base_url, timeout=TIMEOUT, headers=headers, verify=api_key is not None)
 
 
 @contextmanager
 def fresh_agent(backend: Backend, **other: Any) -> Generator[str, None, None]:
     """Create an agent on a backend, with other fields than the usual ones if need be, and delete it afterwards."""
-    with plain_http(backend.base_url) as http:
+    with plain_http(backend.base_url, backend.api_key) as http:
         fields = {
             "name": f"agent-{uuid4().hex}",
             "agent_type": "letta_v1_agent",
@@ -150,30 +163,60 @@ def fresh_agent(backend: Backend, **other: Any) -> Generator[str, None, None]:
 
 def fresh_conversation(backend: Backend, agent_id: str) -> str:
     """Create a conversation of an agent."""
-    with plain_http(backend.base_url) as http:
+    with plain_http(backend.base_url, backend.api_key) as http:
         created = http.post("/v1/conversations/", params={"agent_id": agent_id}, json={}).raise_for_status()
         return str(created.json()["id"])
 
 
 @contextmanager
 def _running(config: pytest.Config, *, redis: bool) -> Generator[Backend, None, None]:
-    kinds = {"double": _double, "live": _live, "recorded": _recorded}
+    kinds = {
+        "double": _double,
+        "live": _live,
+        "recorded": _recorded,
+        "cloud-double": _cloud_double,
+        "cloud": _cloud,
+    }
     with kinds[str(config.getoption("--backend"))](redis=redis) as server:
         yield server
 
 
 @contextmanager
-def _double(*, redis: bool) -> Generator[Backend, None, None]:
+def _double(*, redis: bool, cloud: bool = False) -> Generator[Backend, None, None]:
     from letta_adapters.testing import FakeLetta
 
-    with FakeLetta(redis=redis) as fake:
+    with FakeLetta(redis=redis, cloud=cloud) as fake:
         yield Backend(
             base_url=fake.base_url,
             handle=HANDLE,
             redis=redis,
             open_gate=fake.open_gate,
             wait_for_gate=fake.wait_for_gate,
+            api_key=fake.api_key,
         )
+
+
+def _cloud_double(*, redis: bool) -> AbstractContextManager[Backend]:
+    """The double as Letta Cloud, which is never without Redis; a scenario that wants none is marked `self_hosted`."""
+    del redis
+    return _double(redis=True, cloud=True)
+
+
+@contextmanager
+def _cloud(*, redis: bool) -> Generator[Backend, None, None]:
+    """Letta Cloud, or what stands in its place; nobody can hold its models at a gate."""
+    yield Backend(
+        base_url=Settings.resolve().base_url,
+        handle=os.environ["LETTA_CLOUD_HANDLE"],
+        redis=redis,
+        open_gate=_no_gate,
+        wait_for_gate=_no_gate,
+        api_key=os.environ["LETTA_API_KEY"],
+    )
+
+
+def _no_gate(name: str) -> None:
+    raise AssertionError(f"there is no gate {name!r} on Letta Cloud; mark the scenario `scripted`")
 
 
 @contextmanager

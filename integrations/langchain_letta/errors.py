@@ -10,7 +10,7 @@ Catch the classes of either tree; those here only join them.
 | `PermissionDenied` | `ModelPermissionDeniedError` |
 | `NotFound` | `ModelNotFoundError` |
 | `InvalidRequest`, `Conflict`, `PendingApprovalError`, `Divergence`, `NothingToSend` | `ModelInvalidRequestError` |
-| `RateLimited`, `ConversationBusy` | `ModelRateLimitError` |
+| `RateLimited`, `QuotaExceeded`, `ConversationBusy` | `ModelRateLimitError` |
 | `ServerError`, `ProtocolError` | `ModelAPIError` |
 | `TurnFailed` | `ModelAPIError`, or what the server says of its provider: `ModelRateLimitError`, `ModelTimeoutError`, |
 | | `ModelAuthenticationError`, `ModelInvalidRequestError`, `ContextOverflowError` |
@@ -54,6 +54,7 @@ __all__ = [
     "PendingApprovalError",
     "PermissionDenied",
     "ProtocolError",
+    "QuotaExceeded",
     "RateLimited",
     "RequestTimeout",
     "ServerError",
@@ -123,6 +124,10 @@ class RateLimited(core.RateLimited, ModelRateLimitError):
     """Too many requests."""
 
 
+class QuotaExceeded(core.QuotaExceeded, ModelRateLimitError):
+    """The account's quota or credits are used up: another model may still answer, asking again is no use."""
+
+
 class ServerError(core.ServerError, ModelAPIError):
     """The server failed."""
 
@@ -187,6 +192,7 @@ _JOINED: dict[type[core.LettaError], type[core.LettaError]] = {
         ConversationBusy,
         PendingApprovalError,
         RateLimited,
+        QuotaExceeded,
         ServerError,
         Divergence,
         NothingToSend,
@@ -246,7 +252,7 @@ def in_both_trees(error: core.LettaError) -> core.LettaError:
 
 
 def _may_pass(error: core.LettaError, kind: type[core.LettaError]) -> bool:
-    return issubclass(kind, _MAY_PASS) and not isinstance(error, core.ProtocolError)
+    return issubclass(kind, _MAY_PASS) and not isinstance(error, core.ProtocolError | core.QuotaExceeded)
 
 
 def _kind_of(error: core.LettaError) -> type[core.LettaError]:

@@ -28,7 +28,7 @@ from letta_adapters.client.settings import Settings
 from letta_adapters.client.transport import AsyncHTTPTransport, HTTPTransport
 from letta_adapters.client.turns import PreparedTurn
 from letta_adapters.drivers import AsyncTurnStream, TurnStream
-from letta_adapters.errors import LettaError, ProtocolError
+from letta_adapters.errors import LettaError, ProtocolError, QuotaExceeded
 from letta_adapters.exchange import Broken, BrokenKind, Request, error_from_response, excerpt
 from letta_adapters.locks import ConversationLock, Hold, Patience, conversation_lock
 from letta_adapters.steps import Capabilities, TurnPolicy
@@ -75,7 +75,8 @@ def _result(endpoint: Endpoint[T], answer: _Answer, attempt: int) -> T:
         patient = answer.retry_after is None or answer.retry_after <= retry.MAX_RETRY_AFTER
         # A conflict in the server's database is the one 409 with a Retry-After.
         passing = retry.should_retry(answer.status) or (answer.status == 409 and answer.retry_after is not None)
-        if patient and passing and (endpoint.repeatable or answer.status == 429):
+        refused = answer.status in (429, 503) and error.accepted is False  # nothing was done
+        if patient and passing and (endpoint.repeatable or refused) and not isinstance(error, QuotaExceeded):
             raise _Unavailable(error, answer.retry_after)
         raise error
     try:

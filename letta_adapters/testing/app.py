@@ -24,7 +24,7 @@ def make_app(engine: Engine) -> Starlette:
         *AgentRoutes(engine).routes(),
         *ConversationRoutes(engine).routes(),
         *RunRoutes(engine).routes(),
-        Route("/v1/health/", _health),
+        Route("/v1/health/", _cloud_health if engine.cloud else _health),
     ]
     handlers = {ApiError: api_error, ModelError: api_error, GateClosed: stopping, 404: not_here}
     return Starlette(routes=routes, exception_handlers=handlers)
@@ -32,3 +32,7 @@ def make_app(engine: Engine) -> Starlette:
 
 async def _health(request: Request) -> Response:
     return JSONResponse({"version": "0.16.8", "status": "ok"})
+
+
+async def _cloud_health(request: Request) -> Response:
+    return JSONResponse({"version": "cloud", "status": "ok"})

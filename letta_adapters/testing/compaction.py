@@ -14,7 +14,7 @@ from letta_adapters.testing.errors import ApiError, PromptOverflow, no_summary, 
 from letta_adapters.testing.messages import StoredMessage, new_id, now, numbered_otid, plain_text
 from letta_adapters.testing.model import ModelPort
 from letta_adapters.testing.prompt import chat_messages
-from letta_adapters.testing.rows import row
+from letta_adapters.testing.rows import row, rows_of_all
 from letta_adapters.testing.state import Agent, Conversation, Store
 
 __all__ = [
@@ -169,8 +169,13 @@ async def compacted(
     return Compacted(text=text, summary=summary, context=[context[0], summary, *kept])
 
 
-def compaction_frames(made: Compacted, stats: dict[str, Any]) -> list[dict[str, Any]]:
-    """Tell of a compaction by the types that there are for it: an event, then the summary."""
+def compaction_frames(made: Compacted, stats: dict[str, Any], *, told: bool, cloud: bool) -> list[dict[str, Any]]:
+    """Tell of a compaction, where it is to be told, by the types that there are for it: an event, then the summary.
+
+    Where it is not, a self-hosted server shows the message that carries the summary, and Letta Cloud nothing.
+    """
+    if not told:
+        return [] if cloud else rows_of_all([replace(made.summary, step_id=None)])
     data = {
         "trigger": stats["trigger"],
         "context_token_estimate": stats["context_tokens_before"],

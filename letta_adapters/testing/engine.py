@@ -56,7 +56,7 @@ class Engine:
         redis: bool,
         ping_every: float,
         handles: Sequence[str],
-        forks_at_message: bool,
+        cloud: bool,
     ) -> None:
         """Start with nothing running."""
         self.store = store
@@ -65,7 +65,7 @@ class Engine:
         self.redis = redis
         self.ping_every = ping_every
         self.handles = tuple(handles)
-        self.forks_at_message = forks_at_message
+        self.cloud = cloud
         self.runs: dict[str, Run] = {}
         self._locks: dict[str, str] = {}
         self._run_by_otid: dict[str, str] = {}
@@ -94,7 +94,7 @@ class Engine:
         if request.include_pings:
             run.send(ping(run.id))
         request = request.model_copy(update=_NO_TOKENS)
-        if locks:  # a conversation's endpoint does not pass it on
+        if locks and not self.cloud:  # a conversation's endpoint does not pass it on
             request = request.model_copy(update={"include_compaction_messages": False})
         turn = self._turn(agent, conversation, request, run, streams=True)
         self._spawn(self._play(turn, key))
@@ -196,6 +196,7 @@ class Engine:
             request=request,
             run=run,
             streams=streams,
+            cloud=self.cloud,
         )
 
     async def _play(self, turn: Turn, key: str | None) -> None:

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import Self
 
 from letta_adapters.testing.app import make_app
+from letta_adapters.testing.cloud import Gateway, Refusal
 from letta_adapters.testing.cuts import Cuts, Line
 from letta_adapters.testing.engine import Engine
 from letta_adapters.testing.gates import Gates
@@ -26,6 +27,8 @@ from letta_adapters.testing.state import Store
 from letta_adapters.testing.token_data import SGLANG
 
 __all__ = ["FakeLetta", "RecordedRequest"]
+
+_CLOUD_KEY = "sk-let-double"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +60,9 @@ class FakeLetta:
     Args:
         redis: false makes a server without Redis: no locks, and 503 for background streams and resuming.
         ping_interval: seconds of silence after which an open stream gets a ping.
-        forks_at_message: true makes `message_id` count when a conversation is forked: the fork has the messages up to
-            and including that one, as Letta Cloud promises it. Letta 0.16.8 does not look at it. That a message which
-            is not in context is a 404 is this double's guess.
+        cloud: true makes it like Letta Cloud where that differs: it wants a key (`api_key`), lists go on in the order
+            that was asked for, a fork may begin at a message, summaries have a type of their own. Nobody has measured
+            Letta Cloud; `letta_adapters.testing.cloud` and `tests/cloud` say what is believed of it, and why.
         models: the model handles that it knows; the first is the default of an agent.
         model: what plays the language model, the script of `letta_adapters.testing.script` unless given. The handle
             `vllm/eager` is played by `letta_adapters.testing.eager` in any case; `sglang/scripted` tells the ids of its
@@ -71,17 +74,24 @@ class FakeLetta:
         *,
         redis: bool = True,
         ping_interval: float = 20.0,
-        forks_at_message: bool = False,
+        cloud: bool = False,
         models: Sequence[str] = ("vllm/scripted", EAGER, SGLANG),
         model: Model = reply_to,
     ) -> None:
-        """Prepare a server; it runs from `start()`, or inside `with`."""
+        """Prepare a server; it runs from `start()`, or inside `with`.
+
+        Raises:
+            ValueError: if it is to be Letta Cloud without background streams.
+        """
+        if cloud and not redis:
+            raise ValueError("Letta Cloud always has background streams; `redis=False` is a server of one's own")
         self._redis = redis
         self._ping_interval = ping_interval
-        self._forks_at_message = forks_at_message
+        self._cloud = cloud
         self._models = tuple(models)
         self._gates = Gates()
         self._port_of_model = ModelPort(function=model, gates=self._gates)
+        self._gateway: Gateway | None = None
         self._requests: list[RecordedRequest] = []
         self._cuts = Cuts()
         self._running: _Running | None = None
@@ -136,6 +146,21 @@ class FakeLetta:
         """Where it listens, such as `http://127.0.0.1:41234`."""
         return f"http://127.0.0.1:{self._live().port}"
 
+    @property
+    def api_key(self) -> str | None:
+        """The key that it takes; `None` where it wants none."""
+        return _CLOUD_KEY if self._cloud else None
+
+    def refuse(self, refusal: Refusal, *, times: int = 1) -> None:
+        """Answer the next requests that a refusal concerns with it: a quota, a deployment (`testing.cloud`).
+
+        Raises:
+            RuntimeError: if it does not run.
+        """
+        self._live()
+        assert self._gateway is not None, "it is made before the server runs"
+        self._gateway.refuse(refusal, times)
+
     def _live(self) -> _Running:
         if self._running is None:
             raise RuntimeError("this FakeLetta is not running; use it inside `with`, or call `start()`")
@@ -149,9 +174,10 @@ class FakeLetta:
             redis=self._redis,
             ping_every=self._ping_interval,
             handles=self._models,
-            forks_at_message=self._forks_at_message,
+            cloud=self._cloud,
         )
-        return _Recorder(self._cuts.around(_Dated(make_app(engine))), self._requests.append), engine
+        self._gateway = Gateway(make_app(engine), key=self.api_key)
+        return _Recorder(self._cuts.around(_Dated(self._gateway)), self._requests.append), engine
 
     def open_gate(self, name: str) -> None:
         """Let a model go on that waits at `[[hold NAME]]`, now or later; twice does no harm."""

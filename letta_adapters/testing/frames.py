@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import uuid4
 
 from letta_adapters.testing.messages import ToolCall, minus_one, new_id, now, numbered_otid
 
-__all__ = ["CANCELLED", "DONE", "DeltaFrames", "error_frame", "event", "ping", "stop_reason", "usage_statistics"]
+__all__ = [
+    "CANCELLED",
+    "DONE",
+    "DeltaFrames",
+    "ending",
+    "error_frame",
+    "event",
+    "ping",
+    "stop_reason",
+    "usage_statistics",
+]
 
 Frame = dict[str, Any]
 
@@ -32,6 +43,15 @@ def ping(run_id: str, *, seq_id: int | None = None) -> Frame:
 def stop_reason(reason: str) -> Frame:
     """Make the frame that says why a turn ended."""
     return {"message_type": "stop_reason", "stop_reason": reason}
+
+
+def ending(reason: str, *, cloud: bool) -> list[Frame]:
+    """Make the frames of a turn's end before its usage: Letta Cloud marks what it has cached where calls wait."""
+    end = [stop_reason(reason)]
+    if cloud and reason == "requires_approval":
+        mark = {"cache_scope": "approval_boundary", "response_id": f"resp-{uuid4().hex}"}
+        end.append({"message_type": "response_state", **mark})
+    return end
 
 
 def usage_statistics(

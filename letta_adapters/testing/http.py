@@ -90,13 +90,17 @@ def event_stream(frames: AsyncIterator[str]) -> StreamingResponse:
     return StreamingResponse(frames, media_type="text/event-stream")
 
 
-def page_of(request: Request, *, order: str = "desc", limit: int = 100) -> Page:
-    """Read which part of a list is asked for."""
+def page_of(request: Request, *, order: str = "desc", limit: int = 100, relative: bool = False) -> Page:
+    """Read which part of a list is asked for; relative cursors point where the order points."""
     query = request.query_params
+    descending = query.get("order", order) == "desc"
+    before, after = query.get("before"), query.get("after")
+    if relative and descending:
+        before, after = after, before
     return Page(
         limit=int(query.get("limit", limit)),
-        before=query.get("before"),
-        after=query.get("after"),
-        descending=query.get("order", order) == "desc",
+        before=before,
+        after=after,
+        descending=descending,
         group_id=query.get("group_id"),
     )

@@ -165,8 +165,23 @@ def tool_json(tool: ServerTool) -> dict[str, Any]:
     }
 
 
-def conversation_json(conversation: Conversation, *, with_context: bool = False) -> dict[str, Any]:
+def conversation_json(conversation: Conversation, *, with_context: bool = False, cloud: bool = False) -> dict[str, Any]:
     """Show a conversation; only retrieving one alone names its messages."""
+    shown = _conversation_json(conversation, with_context=with_context)
+    if not cloud:
+        return shown
+    del shown["isolated_block_ids"]
+    return {
+        **shown,
+        "in_context_message_ids": shown["in_context_message_ids"] if with_context else None,
+        "description": conversation.description,
+        "archived": conversation.archived_at is not None,
+        "archived_at": _date(conversation.archived_at),
+        "context_window_limit": conversation.context_window_limit,
+    }
+
+
+def _conversation_json(conversation: Conversation, *, with_context: bool) -> dict[str, Any]:
     return {
         "created_by_id": USER_ID,
         "last_updated_by_id": USER_ID,

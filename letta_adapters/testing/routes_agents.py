@@ -155,9 +155,10 @@ class AgentRoutes:
     async def _list_messages(self, request: Request) -> Response:
         agent = self._agent(request)
         said_in = request.query_params.get("conversation_id")
-        messages = self._store.agent_page(agent, page_of(request), said_in=said_in)
+        cloud = self._engine.cloud
+        messages = self._store.agent_page(agent, page_of(request, relative=cloud), said_in=said_in, in_order=cloud)
         types = request.query_params.getlist("include_return_message_types") or None
-        return JSONResponse(rows_of_all(messages, types=types))
+        return JSONResponse(rows_of_all(messages, types=types, cloud=cloud))
 
     async def _change_message(self, request: Request) -> Response:
         """Refuse it: conversations share messages."""

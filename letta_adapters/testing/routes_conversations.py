@@ -13,7 +13,7 @@ from letta_adapters.testing.compaction import compact, compaction_settings
 from letta_adapters.testing.engine import Engine
 from letta_adapters.testing.errors import conversation_not_found, not_found, unprocessable
 from letta_adapters.testing.http import body_of, checked_id, event_stream, json_of, page_of
-from letta_adapters.testing.messages import new_id
+from letta_adapters.testing.messages import new_id, now
 from letta_adapters.testing.paging import contains
 from letta_adapters.testing.resources import conversation_json, touched
 from letta_adapters.testing.rows import rows_of_all
@@ -21,6 +21,8 @@ from letta_adapters.testing.state import Agent, Conversation
 from letta_adapters.testing.turn_request import StreamRequest, checked
 
 __all__ = ["ConversationRoutes"]
+
+_ARCHIVED = {"unarchived": (False,), "archived": (True,), "all": (False, True)}
 
 
 class ConversationRoutes:
@@ -72,6 +74,9 @@ class ConversationRoutes:
     def _conversation(self, request: Request) -> Conversation:
         return self._store.conversation(checked_id(request, "conversation"))
 
+    def _shown(self, conversation: Conversation, *, with_context: bool = False) -> Response:
+        return JSONResponse(conversation_json(conversation, with_context=with_context, cloud=self._engine.cloud))
+
     async def _create(self, request: Request) -> Response:
         agent_id = request.query_params.get("agent_id")
         if agent_id is None:
@@ -89,12 +94,18 @@ class ConversationRoutes:
             summary=body.get("summary"),
             model=body.get("model"),
             model_settings=body.get("model_settings"),
+            description=body.get("description"),
+            hidden=bool(body.get("hidden")),
+            context_window_limit=body.get("context_window_limit"),
         )
-        return JSONResponse(conversation_json(conversation))
+        return self._shown(conversation)
 
     async def _list(self, request: Request) -> Response:
         query = request.query_params
         found = [c for c in self._store.conversations.values() if not c.deleted]
+        if self._engine.cloud:
+            wanted = _ARCHIVED[query.get("archive_status", "unarchived")]
+            found = [c for c in found if not c.hidden and (c.archived_at is not None) in wanted]
         if "agent_id" in query:
             found = [c for c in found if c.agent_id == query["agent_id"]]
         if query.get("summary_search"):
@@ -104,20 +115,23 @@ class ConversationRoutes:
         if query.get("after"):
             cursor = self._store.conversation(query["after"])  # an unknown one is not found, unlike in other lists
             found = found[found.index(cursor) + 1 :] if cursor in found else found
-        return JSONResponse([conversation_json(c) for c in found[: int(query.get("limit", 50))]])
+        shown = [conversation_json(c, cloud=self._engine.cloud) for c in found[: int(query.get("limit", 50))]]
+        return JSONResponse(shown)
 
     async def _retrieve(self, request: Request) -> Response:
-        return JSONResponse(conversation_json(self._conversation(request), with_context=True))
+        return self._shown(self._conversation(request), with_context=True)
 
     async def _change(self, request: Request) -> Response:
         conversation = self._conversation(request)
         body = await body_of(request)
-        for name in ("summary", "model", "model_settings"):
+        for name in ("summary", "model", "model_settings", "description", "context_window_limit"):
             if body.get(name) is not None:
                 setattr(conversation, name, body[name])
         if body.get("last_message_at") is not None:
             conversation.last_message_at = datetime.fromisoformat(body["last_message_at"])
-        return JSONResponse(conversation_json(conversation))
+        if body.get("archived") is not None:
+            conversation.archived_at = now() if body["archived"] else None
+        return self._shown(conversation)
 
     async def _delete(self, request: Request) -> Response:
         self._store.delete(self._conversation(request))
@@ -125,21 +139,23 @@ class ConversationRoutes:
 
     async def _fork(self, request: Request) -> Response:
         agent, source = self._found(request, request.query_params.get("agent_id"))
-        last = request.query_params.get("message_id") if self._engine.forks_at_message else None
-        return JSONResponse(conversation_json(self._store.fork(source, agent, last=last)))
+        query = request.query_params
+        fork = self._store.fork(source, agent, last=query.get("message_id") if self._engine.cloud else None)
+        fork.hidden = query.get("hidden") == "true"
+        return self._shown(fork)
 
     async def _list_messages(self, request: Request) -> Response:
-        page = page_of(request)
+        page = page_of(request, relative=self._engine.cloud)
         types = request.query_params.getlist("include_return_message_types") or None
         given = str(request.path_params["conversation_id"])
         agent_id = request.query_params.get("agent_id")
         if given.startswith("agent-") or (given == "default" and agent_id):
             agent, _ = self._found(request, agent_id)
-            messages = self._store.agent_page(agent, page, said_in="default")
+            messages = self._store.agent_page(agent, page, said_in="default", in_order=self._engine.cloud)
         else:
             known = self._store.conversations.get(checked_id(request, "conversation")) if given != "default" else None
             messages = self._store.page(known, page) if known else []
-        return JSONResponse(rows_of_all(messages, types=types))
+        return JSONResponse(rows_of_all(messages, types=types, cloud=self._engine.cloud))
 
     async def _send(self, request: Request) -> Response:
         turn = checked(await json_of(request))

@@ -56,8 +56,9 @@ class RunRoutes:
                 return False
             return (run.active or not active) and (not statuses or run.status in statuses)
 
-        # The server's cursors of runs point against the order: behind the newest run there is nothing.
-        runs = part_of(list(self._engine.runs.values()), page, after_is_newer=page.descending, where=wanted)
+        # A self-hosted server's cursors of runs point against the order: behind the newest run there is nothing.
+        after_is_newer = page.descending is not self._engine.cloud
+        runs = part_of(list(self._engine.runs.values()), page, after_is_newer=after_is_newer, where=wanted)
         return JSONResponse([run.as_json() for run in runs])
 
     async def _list_active(self, request: Request) -> Response:
@@ -70,7 +71,7 @@ class RunRoutes:
 
     async def _messages(self, request: Request) -> Response:
         run = self._engine.run(request.path_params["run_id"])
-        page = page_of(request, order="asc")
+        page = page_of(request, order="asc", relative=self._engine.cloud)
         messages = self._engine.store.messages
         for cursor in (page.after, page.before):
             if cursor and cursor not in messages:
@@ -79,9 +80,10 @@ class RunRoutes:
             list(messages.values()), page, after_is_newer=True, where=lambda message: message.run_id == run.id
         )
         types = run.request_config["include_return_message_types"]
-        if page.descending:  # here, and nowhere else, the rows of a message are backwards, too
+        cloud = self._engine.cloud
+        if page.descending and not cloud:  # here, and nowhere else, the rows of a message are backwards, too
             return JSONResponse(rows_of_all(stored[::-1], types=types)[::-1])
-        return JSONResponse(rows_of_all(stored, types=types))
+        return JSONResponse(rows_of_all(stored, types=types, cloud=cloud))
 
     async def _usage(self, request: Request) -> Response:
         usage = self._engine.run(request.path_params["run_id"]).usage

@@ -15,9 +15,14 @@ __all__ = ["call_json", "row", "rows_of", "rows_of_all"]
 Row = dict[str, Any]
 
 
-def rows_of_all(messages: Iterable[StoredMessage], *, types: Sequence[str] | None = None) -> list[Row]:
-    """Show stored messages as a list does, in the order given; a type filter works on the rows."""
-    rows = [row for message in messages for row in rows_of(message)]
+def rows_of_all(
+    messages: Iterable[StoredMessage], *, types: Sequence[str] | None = None, cloud: bool = False
+) -> list[Row]:
+    """Show stored messages as a list does, in the order given; a type filter works on the rows.
+
+    `cloud` gives summaries the type that Letta Cloud has for them.
+    """
+    rows = [row for message in messages for row in (_summary_rows(message) if cloud else None) or rows_of(message)]
     return rows if types is None else [row for row in rows if row["message_type"] in types]
 
 
@@ -62,6 +67,16 @@ def _text_row(message: StoredMessage) -> Row:
     if message.role == "user" and isinstance(content, str):
         content = _unpacked(content)
     return row(message, f"{message.role}_message", message.otid, content=content)
+
+
+def _summary_rows(message: StoredMessage) -> list[Row] | None:
+    """Show a summary as one; `None` where the message is none."""
+    text = plain_text(list(message.content)) if message.role == "user" else ""
+    packed: Any = json.loads(text) if text.startswith('{\n  "type": "system_alert"') else None
+    if packed is None:
+        return None
+    fields = {"summary": packed["message"], "compaction_stats": packed.get("compaction_stats")}
+    return [row(message, "summary_message", message.otid, **fields)]
 
 
 def _unpacked(text: str) -> str:

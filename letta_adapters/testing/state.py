@@ -44,6 +44,10 @@ class Conversation:
     summary: str | None = None
     model: str | None = None
     model_settings: dict[str, Any] | None = None
+    description: str | None = None
+    hidden: bool = False
+    archived_at: datetime | None = None
+    context_window_limit: int | None = None
     deleted: bool = False
     shares: bool = False
     created_at: datetime = field(default_factory=now)
@@ -220,12 +224,15 @@ class Store:
         of_group = [m for m in ids if page.group_id in (None, self.messages[m].group_id)]
         return [self.messages[message_id] for message_id in _cut(of_group, page)]
 
-    def agent_page(self, agent: Agent, page: Page, *, said_in: str | None) -> list[StoredMessage]:
+    def agent_page(
+        self, agent: Agent, page: Page, *, said_in: str | None, in_order: bool = False
+    ) -> list[StoredMessage]:
         """List an agent's messages, oldest first in either order: descending only means to take the newest ones.
 
         Args:
             agent: The agent.
             page: Which part.
+            in_order: Whether they come newest first where that is asked for, as the reference has it.
             said_in: Only what was said in this conversation, not what a fork shares with its origin. What a fork took
                 out of `default` is no longer there. `None` for all messages of the agent.
         """
@@ -238,7 +245,10 @@ class Store:
         chosen = sorted((self.messages[message_id] for message_id in wanted), key=lambda message: message.sequence)
         chosen = [message for message in chosen if low < message.sequence < high]
         chosen = [message for message in chosen if page.group_id in (None, message.group_id)]
-        return chosen[-page.limit :] if page.descending else chosen[: page.limit]
+        if not page.descending:
+            return chosen[: page.limit]
+        newest = chosen[-page.limit :]
+        return newest[::-1] if in_order else newest
 
     def _said_in(self, agent: Agent, conversation_id: str) -> set[str]:
         if conversation_id != "default":

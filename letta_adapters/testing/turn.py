@@ -20,7 +20,7 @@ from letta_adapters.testing.compaction import (
     is_full,
 )
 from letta_adapters.testing.errors import ApiError, ModelError, PromptOverflow
-from letta_adapters.testing.frames import CANCELLED, DONE, error_frame, stop_reason, usage_statistics
+from letta_adapters.testing.frames import CANCELLED, DONE, ending, error_frame, stop_reason, usage_statistics
 from letta_adapters.testing.gates import GateClosed
 from letta_adapters.testing.messages import (
     Denial,
@@ -43,7 +43,6 @@ from letta_adapters.testing.token_data import TokenData
 from letta_adapters.testing.turn_request import TurnRequest
 
 __all__ = ["Turn"]
-
 
 _HIDDEN = "An unknown error occurred with the LLM streaming request."
 
@@ -78,6 +77,7 @@ class Turn:
         request: TurnRequest,
         run: Run,
         streams: bool,
+        cloud: bool,
     ) -> None:
         """Prepare a turn; nothing happens before it is played."""
         self._store = store
@@ -90,6 +90,7 @@ class Turn:
         handle = request.override_model or conversation.model or agent.model
         self._tokens = TokenData(request, handle=handle, streams_tokens=self._streams_tokens)
         self._model_handle = handle
+        self._cloud = cloud
         self._client_tools = [tool.model_dump() for tool in request.client_tools or ()]
         self._context: list[StoredMessage] = []
         self._made: list[StoredMessage] = []
@@ -102,8 +103,8 @@ class Turn:
         run.status = "running"
         try:
             await self._play()
-            await self._send(stop_reason(self._stop), always=True)
-            await self._send(self._usage(), always=True)
+            for frame in (*ending(self._stop, cloud=self._cloud), self._usage()):
+                await self._send(frame, always=True)
             run.finish(self._stop, status="completed")
             run.send(DONE, last=True)
         except _Cancelled as cancelled:
@@ -226,7 +227,7 @@ class Turn:
             return
         made = made.of_run(self._run.id, step_id=step.step_id, otid=str(uuid4()))
         told = self._request.include_compaction_messages
-        for frame in compaction_frames(made, stats) if told else rows_of_all([replace(made.summary, step_id=None)]):
+        for frame in compaction_frames(made, stats, told=told, cloud=self._cloud):
             await self._send(frame, always=True)
         self._store.checkpoint(self._conversation, [made.summary], made.context)
         self._context = made.context

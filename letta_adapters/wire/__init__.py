@@ -105,6 +105,7 @@ from letta_adapters.wire.resources import (
 from letta_adapters.wire.stream import (
     ErrorMessage,
     Ping,
+    ResponseState,
     StopReason,
     StopReasonType,
     StreamEvent,
@@ -186,6 +187,7 @@ __all__ = [
     "OpenAIModelSettings",
     "OpenRouterModelSettings",
     "Ping",
+    "ResponseState",
     "Reasoning",
     "ReasoningContent",
     "ReasoningMessage",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, WrapValidator
+from pydantic import BeforeValidator, Field, WrapValidator
 
 from letta_adapters.wire.base import Explanation, Id, Unknown, WireModel, keep_unknown
 from letta_adapters.wire.content import text_of
@@ -19,6 +19,10 @@ JobStatus = Literal["created", "running", "completed", "failed", "pending", "can
 """What a run, or another job, can have come to."""
 
 JobType = Literal["job", "run", "batch"]
+
+
+_MessageIds = Annotated[list[str], BeforeValidator(lambda value: [] if value is None else value)]
+"""Ids that Letta Cloud leaves out as null where they were not looked up."""
 
 
 class Agent(WireModel):
@@ -39,7 +43,10 @@ class Model(WireModel):
 
 
 class Conversation(WireModel):
-    """A conversation of an agent; `in_context_message_ids` are those that the model sees, in order."""
+    """A conversation of an agent; `in_context_message_ids` are those that the model sees, in order.
+
+    Only a conversation that is retrieved by itself has them.
+    """
 
     id: Id
     agent_id: Id
@@ -47,9 +54,10 @@ class Conversation(WireModel):
     description: str | None = None
     hidden: bool | None = None
     archived: bool | None = None
+    archived_at: datetime | None = None
     context_window_limit: int | None = None
     isolated_block_ids: list[str] = Field(default_factory=list)
-    in_context_message_ids: list[str] = Field(default_factory=list)
+    in_context_message_ids: _MessageIds = Field(default_factory=list)
     model: str | None = None
     model_settings: dict[str, Any] | None = None
     created_at: datetime | None = None

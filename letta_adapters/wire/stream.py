@@ -14,6 +14,7 @@ __all__ = [
     "Count",
     "ErrorMessage",
     "Ping",
+    "ResponseState",
     "StopReason",
     "StopReasonType",
     "StreamEvent",
@@ -65,6 +66,16 @@ class ErrorMessage(WireModel):
     seq_id: int | None = None
 
 
+class ResponseState(WireModel):
+    """A mark of Letta Cloud's own cache, at the end of a turn that waits for calls; it tells nothing of the turn."""
+
+    message_type: Literal["response_state"] = "response_state"
+    cache_scope: str | None = None
+    response_id: str | None = None
+    run_id: Id | None = None
+    seq_id: int | None = None
+
+
 class StopReason(WireModel):
     """Why the turn ended; the only proof that it did."""
 
@@ -95,7 +106,7 @@ class UsageStatistics(WireModel):
     seq_id: int | None = None
 
 
-KnownEvent = KnownMessage | Ping | ErrorMessage | StopReason | UsageStatistics
+KnownEvent = KnownMessage | Ping | ErrorMessage | StopReason | UsageStatistics | ResponseState
 
 StreamEvent = KnownEvent | Unknown
 """Anything that one `data:` line of a stream can be."""

@@ -92,5 +92,5 @@ def agent_id(backend: Backend) -> Iterator[str]:
 @pytest.fixture
 def wire(backend: Backend) -> Iterator[Wire]:
     """The independent witness on the server with Redis."""
-    with Wire(backend.base_url) as opened:
+    with Wire(backend.base_url, api_key=backend.api_key) as opened:
         yield opened

@@ -60,7 +60,7 @@ PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGP4z8DwHwAFAAH
 
 @pytest.fixture
 def client(backend: Backend) -> Iterator[LettaClient]:
-    with LettaClient(base_url=backend.base_url) as made:
+    with LettaClient(base_url=backend.base_url, api_key=backend.api_key) as made:
         yield made
 
 

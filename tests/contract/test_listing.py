@@ -16,7 +16,7 @@ CALL = '[[call add {"a": 1, "b": 2}]]'
 
 @pytest.fixture
 def talker(backend: Backend) -> Iterator[Wire]:
-    with Wire(backend.base_url) as opened:
+    with Wire(backend.base_url, api_key=backend.api_key) as opened:
         yield opened
 
 

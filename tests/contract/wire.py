@@ -128,8 +128,8 @@ def _events(text: str) -> Iterator[tuple[str, str]]:
 class Wire:
     """The calls of the protocol on one server."""
 
-    def __init__(self, base_url: str) -> None:
-        self.http = plain_http(base_url)
+    def __init__(self, base_url: str, *, api_key: str | None = None) -> None:
+        self.http = plain_http(base_url, api_key)
         self._pool = ThreadPoolExecutor(max_workers=8)
 
     def __enter__(self) -> Wire:

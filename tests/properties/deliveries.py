@@ -74,7 +74,7 @@ class Deliveries:
         self.double = Double(
             loop,
             redis=scenario.redis,
-            forks_at_message=scenario.forks_at_message,
+            cloud=scenario.cloud,
             counts_calls=scenario.counts_calls,
         )
         self.agents = [self.double.add_agent(parallel_calls=scenario.parallel_calls).id for _ in range(2)]

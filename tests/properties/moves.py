@@ -256,7 +256,7 @@ class Scenario:
         moves: What they do, one after the other.
         pinned: Whether all dialogues go to one conversation, which may be the agent's default one.
         redis: Whether the server streams in the background.
-        forks_at_message: Whether the server forks a conversation anywhere, and not only at its end.
+        cloud: Whether the server is as Letta Cloud is believed to be.
         ids: Whether the framework gives messages ids.
         threads: Whether the program says which thread a dialogue belongs to.
         parallel_calls: Whether the agent may call several tools at once.
@@ -271,7 +271,7 @@ class Scenario:
     moves: tuple[Move, ...]
     pinned: Pinned | None = None
     redis: bool = True
-    forks_at_message: bool = False
+    cloud: bool = False
     ids: bool = True
     threads: bool = False
     parallel_calls: bool = True

@@ -239,7 +239,7 @@ def scenarios(
         redis=redis,
         ids=ids,
         threads=_FLAG,
-        forks_at_message=_FLAG,
+        cloud=_FLAG,
         parallel_calls=_FLAG,
         counts_calls=counts_calls,
         names=_FLAG,

@@ -69,7 +69,7 @@ class Double:
     Args:
         loop: What its coroutines run in; it stands still between two calls.
         redis: Whether it can stream in the background, and locks.
-        forks_at_message: Whether it forks a conversation anywhere, as Letta Cloud does.
+        cloud: Whether it is as Letta Cloud is believed to be, without its gateway.
         counts_calls: Whether the model's calls have the same ids in every answer.
     """
 
@@ -78,14 +78,14 @@ class Double:
         loop: asyncio.AbstractEventLoop,
         *,
         redis: bool = True,
-        forks_at_message: bool = False,
+        cloud: bool = False,
         counts_calls: bool = False,
     ) -> None:
         self._loop = loop
         self._gates = Gates()
         self.model = ScriptedModel()
         self.port = Port(model=self.model, gates=self._gates, counts=counts_calls)
-        self.engine = _engine(self.port, self._gates, redis=redis, forks_at_message=forks_at_message)
+        self.engine = _engine(self.port, self._gates, redis=redis, cloud=cloud)
         self._deleted: list[Kept] = []
         self._served_by = {type(routes): routes for routes in _routes_of(self.engine)}
 
@@ -205,7 +205,7 @@ class Double:
             return await api_error(given, error)
 
 
-def _engine(port: ModelPort, gates: Gates, *, redis: bool, forks_at_message: bool) -> Engine:
+def _engine(port: ModelPort, gates: Gates, *, redis: bool, cloud: bool) -> Engine:
     return Engine(
         store=Store(),
         gates=gates,
@@ -213,7 +213,7 @@ def _engine(port: ModelPort, gates: Gates, *, redis: bool, forks_at_message: boo
         redis=redis,
         ping_every=60.0,
         handles=("vllm/scripted",),
-        forks_at_message=forks_at_message,
+        cloud=cloud,
     )
 
 
@@ -234,7 +234,7 @@ def _known_routes() -> list[_Route]:
     """All routes, the same for every engine: to put them together takes as long as half a turn."""
     gates = Gates()
     port = Port(model=ScriptedModel(), gates=gates, counts=False)
-    engine = _engine(port, gates, redis=True, forks_at_message=False)
+    engine = _engine(port, gates, redis=True, cloud=False)
     return [
         _Route(
             pattern=route.path_regex,

@@ -120,7 +120,7 @@ def test_words_without_an_id_are_there_once_when_the_network_was_gone(loop: asyn
 def test_a_transcript_goes_on_where_the_server_cannot_fork_because_it_summarized(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
-    play(Scenario(moves=(Say(), Compact(), Say(), Edit()), forks_at_message=True), loop)
+    play(Scenario(moves=(Say(), Compact(), Say(), Edit()), cloud=True), loop)
 
 
 CRASH = (Mishap(fault=Fault(kind="crash"), again=False),)

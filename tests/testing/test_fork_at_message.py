@@ -15,7 +15,7 @@ CALL = "[[call add {}]]"
 
 @pytest.fixture
 def cloud() -> Iterator[Wire]:
-    with FakeLetta(forks_at_message=True) as fake, Wire(fake.base_url) as wire:
+    with FakeLetta(cloud=True) as fake, Wire(fake.base_url, api_key=fake.api_key) as wire:
         yield wire
 
 
