@@ -63,6 +63,8 @@ class Backend:
     open_gate: Callable[[str], None]
     wait_for_gate: Callable[[str], None]
     api_key: str | None = None
+    instructions: str | None = None
+    """The system prompt that its model needs to follow directives."""
 
     @property
     def eager(self) -> str:
@@ -86,6 +88,11 @@ def pytest_configure(config: pytest.Config) -> None:
         # A shell's job in the background ignores Ctrl-C, and so would the processes that tests send one to.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "not_recorded(reason): a scenario that a recording cannot tell")
+    config.addinivalue_line("markers", "cloud: a contract scenario that Letta Cloud can play")
+    config.addinivalue_line(
+        "markers", "self_hosted(reason): a contract scenario of what only a self-hosted server does"
+    )
+    config.addinivalue_line("markers", "scripted(reason): a contract scenario that needs the scripted model")
     if config.getoption("--record") and config.getoption("--backend") != "live":
         raise pytest.UsageError("--record needs --backend live; run `make record`")
     if config.getoption("--backend") != "live":
@@ -156,9 +163,13 @@ def fresh_agent(backend: Backend, **other: Any) -> Generator[str, None, None]:
             "include_base_tools": False,
             **other,
         }
+        if backend.instructions is not None:
+            fields["system"] = backend.instructions
         created = http.post("/v1/agents/", json=fields).raise_for_status().json()
-        yield str(created["id"])
-        http.delete(f"/v1/agents/{created['id']}")
+        try:
+            yield str(created["id"])
+        finally:
+            http.delete(f"/v1/agents/{created['id']}")
 
 
 def fresh_conversation(backend: Backend, agent_id: str) -> str:
@@ -205,6 +216,8 @@ def _cloud_double(*, redis: bool) -> AbstractContextManager[Backend]:
 @contextmanager
 def _cloud(*, redis: bool) -> Generator[Backend, None, None]:
     """Letta Cloud, or what stands in its place; nobody can hold its models at a gate."""
+    from tests.contract.on_cloud import INSTRUCTIONS
+
     yield Backend(
         base_url=Settings.resolve().base_url,
         handle=os.environ["LETTA_CLOUD_HANDLE"],
@@ -212,6 +225,7 @@ def _cloud(*, redis: bool) -> Generator[Backend, None, None]:
         open_gate=_no_gate,
         wait_for_gate=_no_gate,
         api_key=os.environ["LETTA_API_KEY"],
+        instructions=INSTRUCTIONS,
     )
 
 

@@ -3,10 +3,12 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import Backend, fresh_agent
+from tests.contract.on_cloud import mark
 from tests.contract.wire import Wire
 from tests.recorded.album import Recordings, cassette_of, recordings, write
 from tests.recorded.exchange import Exchange, normalised, without_polls
@@ -15,6 +17,13 @@ from tests.recorded.reading import is_readable, is_stream, shape
 from tests.recorded.tape import recording, replaying
 
 _passed = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` looks at the marks
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Say which scenarios Letta Cloud plays."""
+    scenarios = [item for item in items if Path(__file__).parent in item.path.parents]
+    mark(scenarios, backend=str(config.getoption("--backend")))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -43,11 +52,12 @@ def tape(
     """What stands in the server's place, or listens to it: a recording is played, written, or compared with."""
     name = request.node.nodeid.partition("::")[2]
     recorded = recordings(cassette_of(request.path)).get(name)
-    replays = request.config.getoption("--backend") == "recorded"
+    played = str(request.config.getoption("--backend"))
+    replays = played == "recorded"
     unrecorded = request.node.get_closest_marker("not_recorded")
     if unrecorded and replays:
         pytest.skip(f"not recorded: {unrecorded.args[0]}")
-    elif unrecorded:
+    elif unrecorded or played.startswith("cloud"):  # which is not what was recorded
         yield
     elif replays:
         assert recorded is not None, "not recorded yet: run `make record`"

@@ -353,6 +353,7 @@ def test_settings_of_every_providers_model_are_taken(client: LettaClient, agent_
     assert client.agents.messages.compact(agent_id, compaction_settings=settings).num_messages_after == 2
 
 
+@pytest.mark.self_hosted("the reference has these settings")
 @pytest.mark.parametrize("kind", [MoonshotModelSettings, MoonshotCodingModelSettings])
 def test_settings_that_a_self_hosted_server_does_not_know_are_refused(
     client: LettaClient, agent_id: str, kind: Any
@@ -370,6 +371,7 @@ def test_an_agents_context_is_emptied(client: LettaClient, agent_id: str) -> Non
     assert answer.text == "user: again"
 
 
+@pytest.mark.self_hosted("Letta Cloud tells of it only where it is asked to")
 def test_a_compaction_during_a_turn_is_seen(client: LettaClient, small_agent_id: str) -> None:
     conversation = client.conversations.create(agent_id=small_agent_id).id
     turn = client.conversations.messages.create(conversation, input="[[say hello]]").result()

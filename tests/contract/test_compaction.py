@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.contract.build import user
 from tests.contract.wire import Wire
 
@@ -17,6 +19,7 @@ def compacted(wire: Wire, conversation_id: str) -> None:
     assert answer["num_messages_after"] < 9
 
 
+@pytest.mark.self_hosted("Letta Cloud has a type for summaries")
 def test_the_summary_is_a_user_message_of_packed_json_and_all_others_stay_listed(
     wire: Wire, conversation_id: str
 ) -> None:

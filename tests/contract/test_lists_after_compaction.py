@@ -16,6 +16,8 @@ from tests.conftest import Backend
 from tests.contract.build import CLIENT_TOOLS, answers, new_gate, result, user
 from tests.contract.wire import Json, Turn, Wire
 
+pytestmark = pytest.mark.self_hosted("it packs summaries in what the user said, and lists by places")
+
 ALL = {"compaction_settings": {"mode": "all"}}
 SMALL_WINDOW = 130
 """Tokens: nine tenths of it are less than what the scripted model says it has read and written."""

@@ -10,6 +10,8 @@ import pytest
 from tests.contract.build import user
 from tests.contract.wire import Json, Wire
 
+pytestmark = pytest.mark.self_hosted("it packs summaries in what the user said, and lists by places")
+
 ALL = {"compaction_settings": {"mode": "all"}}
 
 

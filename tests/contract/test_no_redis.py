@@ -11,6 +11,8 @@ from tests.conftest import Backend, fresh_agent
 from tests.contract.build import CLIENT_TOOLS, answers, new_gate, new_otid, result, user
 from tests.contract.wire import Wire
 
+pytestmark = pytest.mark.self_hosted("Letta Cloud always has background streams")
+
 SAY = "[[say Hello there friend]]"
 
 

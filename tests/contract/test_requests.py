@@ -62,6 +62,7 @@ def test_the_server_is_healthy(wire: Wire) -> None:
     assert wire.get("/v1/health/")["status"] == "ok"
 
 
+@pytest.mark.self_hosted("the version is that of a self-hosted server")
 @pytest.mark.not_recorded("the time of day")
 def test_health_tells_the_version_and_every_answer_the_time(wire: Wire) -> None:
     before = datetime.now(timezone.utc) - timedelta(seconds=2)  # told in whole seconds, and noted once a second

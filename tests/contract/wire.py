@@ -20,7 +20,7 @@ from tests.conftest import plain_http
 Json = dict[str, Any]
 
 TIMEOUT = 60.0
-SILENT = ("ping", "stop_reason", "usage_statistics", "error_message")
+SILENT = ("ping", "response_state", "stop_reason", "usage_statistics", "error_message")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +39,9 @@ class Turn:
 
     @property
     def types(self) -> list[str]:
-        """The message types of all frames, pings left out: those come whenever the server is slow."""
-        return [frame["message_type"] for frame in self.frames if frame["message_type"] != "ping"]
+        """The message types of all frames, but for pings, which come whenever it is slow, and marks of Letta Cloud."""
+        told = (frame["message_type"] for frame in self.frames)
+        return [message_type for message_type in told if message_type not in ("ping", "response_state")]
 
     @property
     def parts(self) -> list[Json]:

@@ -182,7 +182,7 @@ def test_a_request_that_was_cut_before_its_answer_is_on_record_and_goes_on(
     wire: Wire, backend: Backend, conversation_id: str
 ) -> None:
     gate = new_gate()
-    send_and_hang_up(backend.base_url, conversation_id, user(f"[[hold {gate}]] {SAY}"))
+    send_and_hang_up(backend, conversation_id, user(f"[[hold {gate}]] {SAY}"))
     until(lambda: len(active(wire, conversation_id=conversation_id)) == 1)
     (run,) = active(wire, conversation_id=conversation_id)
     backend.wait_for_gate(gate)
@@ -191,10 +191,12 @@ def test_a_request_that_was_cut_before_its_answer_is_on_record_and_goes_on(
     assert wire.story(conversation_id)[-1] == ("assistant_message", "Hello there friend")
 
 
-def send_and_hang_up(base_url: str, conversation_id: str, message: Json) -> None:
-    address = urlsplit(base_url)
+def send_and_hang_up(backend: Backend, conversation_id: str, message: Json) -> None:
+    address = urlsplit(backend.base_url)
     body = json.dumps({"messages": [message], "stream_tokens": True}).encode()
     head = f"POST /v1/conversations/{conversation_id}/messages HTTP/1.1\r\nHost: {address.netloc}\r\n"
+    if backend.api_key:
+        head += f"Authorization: Bearer {backend.api_key}\r\n"
     head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     with socket.create_connection((address.hostname or "", address.port or 0)) as connection:
         connection.sendall(head.encode() + body)
