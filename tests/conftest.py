@@ -39,6 +39,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from letta_adapters.client.settings import Settings
 
@@ -65,6 +66,11 @@ class Backend:
     api_key: str | None = None
     instructions: str | None = None
     """The system prompt that its model needs to follow directives."""
+
+    @property
+    def secret(self) -> SecretStr | None:
+        """The key as a chat model takes it."""
+        return SecretStr(self.api_key) if self.api_key else None
 
     @property
     def eager(self) -> str:

@@ -150,7 +150,8 @@ def _version(health: _Health, settings: Settings) -> Finding:
     if health.version == _TESTED:
         return Finding(name="server", status="ok", found=f"Letta {_TESTED}, which this package is tested with.")
     if settings.base_url == CLOUD_URL:
-        return Finding(name="server", status="ok", found="Letta Cloud answers.")
+        found = "Letta Cloud answers. This package was tested with a double of it only."
+        return Finding(name="server", status="ok", found=found)
     if health.version:
         return Finding(
             name="server",

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from pydantic import SecretStr
 
 from letta_adapters import LettaClient
 from letta_adapters.testing import FakeLetta
@@ -14,6 +15,11 @@ def cloud() -> Iterator[FakeLetta]:
     """The double as Letta Cloud."""
     with FakeLetta(cloud=True) as fake:
         yield fake
+
+
+@pytest.fixture
+def key(cloud: FakeLetta) -> SecretStr:
+    return SecretStr(cloud.api_key or "")
 
 
 @pytest.fixture

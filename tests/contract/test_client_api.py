@@ -218,6 +218,7 @@ def test_an_async_turn_loses_the_clients_tools(client: LettaClient, agent_id: st
     assert client.runs.wait(run.id).stop_reason != "requires_approval"
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 @pytest.mark.not_recorded("waits for a run")
 def test_waiting_for_a_run_is_bounded(client: LettaClient, backend: Backend, agent_id: str) -> None:
     gate = new_gate()
@@ -382,6 +383,7 @@ def test_a_compaction_during_a_turn_is_seen(client: LettaClient, small_agent_id:
     assert notice.message.compaction_stats.trigger == "post_step_context_check"
 
 
+@pytest.mark.scripted("its window is full by the count of the scripted model")
 def test_a_compaction_shows_as_an_event_and_a_summary_where_they_are_asked_for(
     client: LettaClient, small_agent_id: str
 ) -> None:

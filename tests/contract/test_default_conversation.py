@@ -47,6 +47,7 @@ def test_a_background_turn_is_repeated_and_resumed_there_too(wire: Wire, agent_i
     assert len(wire.stored("default", agent_id=agent_id)) == 2
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 def test_the_default_conversation_is_locked_too(wire: Wire, backend: Backend, agent_id: str) -> None:
     gate = new_gate()
     first = wire.start("default", user(f"[[hold {gate} 1]] {SAY}"), agent_id=agent_id, stream_tokens=True)
@@ -57,6 +58,7 @@ def test_the_default_conversation_is_locked_too(wire: Wire, backend: Backend, ag
     assert first.result().done
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 @pytest.mark.not_recorded("requests at once")
 def test_its_cancel_ends_the_turns_of_all_the_agents_conversations(
     wire: Wire, backend: Backend, agent_id: str, conversation_id: str

@@ -80,6 +80,7 @@ def test_a_conversation_that_waits_for_a_call_can_be_deleted(wire: Wire, convers
     assert wire.post(conversation_id, answers(result(call, "3"))).status == 404
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 @pytest.mark.parametrize("background", [False, True])
 def test_a_turn_in_flight_goes_on_to_its_end_and_its_rows_are_listed_without_a_prompt(
     wire: Wire, backend: Backend, conversation_id: str, background: bool
@@ -103,6 +104,7 @@ def test_a_turn_in_flight_goes_on_to_its_end_and_its_rows_are_listed_without_a_p
     assert wire.ended_run(turn.run_id)["status"] == "completed"
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 def test_the_same_request_again_is_refused_where_its_stream_can_still_be_read(
     wire: Wire, backend: Backend, conversation_id: str
 ) -> None:
@@ -117,6 +119,7 @@ def test_the_same_request_again_is_refused_where_its_stream_can_still_be_read(
     assert wire.resume(conversation_id, run_id=turn.run_id).text == "two and more"
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 def test_a_turn_that_ends_with_a_call_waits_in_vain(wire: Wire, backend: Backend, conversation_id: str) -> None:
     gate = new_gate()
     script = user(f"[[hold {gate} 1]] [[say a moment]] {CALL}")

@@ -134,6 +134,7 @@ def test_what_is_deleted_or_never_was_cannot_be_forked(wire: Wire, source_id: st
         assert answer.json()["detail"].startswith(f"Conversation not found with id='['{gone}']'")
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 @pytest.mark.parametrize("background", [False, True])
 def test_a_fork_made_in_mid_turn_has_nothing_of_that_turn_then_or_later(
     wire: Wire, backend: Backend, conversation_id: str, background: bool
@@ -157,6 +158,7 @@ def test_a_fork_made_in_mid_turn_has_nothing_of_that_turn_then_or_later(
     assert wire.story(fork) == [*TWO_TURNS, ("user_message", "[[recall]] beside"), ("assistant_message", beside.text)]
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 def test_a_fork_made_between_two_steps_has_the_steps_that_are_over(
     wire: Wire, backend: Backend, conversation_id: str
 ) -> None:

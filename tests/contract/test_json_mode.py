@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.contract.build import CLIENT_TOOLS, answers, new_otid, result, user
 from tests.contract.wire import Wire
 
@@ -18,6 +20,7 @@ def test_a_json_turn_has_messages_a_stop_reason_and_usage(wire: Wire, conversati
     assert turn.body["usage"]["total_tokens"] == 120
 
 
+@pytest.mark.scripted("its model thinks when it is told to")
 def test_a_json_turn_has_its_reasoning(wire: Wire, conversation_id: str) -> None:
     turn = wire.post(conversation_id, user("[[think hm]] [[say ok]]"), streaming=False)
     assert [m["message_type"] for m in turn.body["messages"]] == ["reasoning_message", "assistant_message"]

@@ -43,6 +43,7 @@ def keys(rows: list[Json]) -> list[tuple[str, str]]:
     return [(row["id"], row["message_type"]) for row in rows]
 
 
+@pytest.mark.scripted("its model thinks when it is told to")
 def test_all_rows_are_in_the_order_in_which_they_were_said(talk: list[Json]) -> None:
     assert [row["message_type"] for row in talk] == [
         "system_message",
@@ -76,6 +77,7 @@ def test_ascending_pages_by_cursor_give_each_row_once(wire: Wire, talk_id: str, 
     assert keys(seen) == keys(talk)
 
 
+@pytest.mark.scripted("its model thinks when it is told to")
 def test_the_limit_counts_stored_messages_not_rows(wire: Wire, talk_id: str, talk: list[Json]) -> None:
     page = wire.rows(talk_id, limit=5)
     assert keys(page) == keys(talk[:6])

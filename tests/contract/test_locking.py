@@ -24,6 +24,7 @@ def held(wire: Wire, backend: Backend, conversation_id: str, gate: str, *, backg
     return turn
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 def test_a_second_streamed_turn_is_a_409_that_names_the_run(wire: Wire, backend: Backend, conversation_id: str) -> None:
     for background in (False, True):
         gate = new_gate()
@@ -35,6 +36,7 @@ def test_a_second_streamed_turn_is_a_409_that_names_the_run(wire: Wire, backend:
         assert second.body["run_id"] == first.result().run_id
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 def test_a_refused_turn_is_not_stored(wire: Wire, backend: Backend, conversation_id: str) -> None:
     gate = new_gate()
     first = held(wire, backend, conversation_id, gate, background=False)
@@ -44,6 +46,7 @@ def test_a_refused_turn_is_not_stored(wire: Wire, backend: Backend, conversation
     assert [kind for kind, _ in wire.story(conversation_id)] == ["user_message", "assistant_message"]
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 def test_another_conversation_of_the_agent_is_not_busy(
     wire: Wire, backend: Backend, agent_id: str, conversation_id: str
 ) -> None:
@@ -55,6 +58,7 @@ def test_another_conversation_of_the_agent_is_not_busy(
     assert first.result().text == "Hello there friend"
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 def test_json_turns_take_no_lock(wire: Wire, backend: Backend, conversation_id: str) -> None:
     gate = new_gate()
     first = held(wire, backend, conversation_id, gate, background=False)
@@ -64,6 +68,7 @@ def test_json_turns_take_no_lock(wire: Wire, backend: Backend, conversation_id: 
     assert first.result().done
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 @pytest.mark.not_recorded("hangs up")
 def test_a_foreground_turn_goes_on_without_its_client(wire: Wire, backend: Backend, conversation_id: str) -> None:
     gate = new_gate()
@@ -77,6 +82,7 @@ def test_a_foreground_turn_goes_on_without_its_client(wire: Wire, backend: Backe
     until(lambda: wire.post(conversation_id, user(SAY)).status == 200)
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 def test_the_run_of_a_turn_in_flight_is_listed(wire: Wire, backend: Backend, conversation_id: str) -> None:
     gate = new_gate()
     first = held(wire, backend, conversation_id, gate, background=True)
@@ -97,6 +103,7 @@ def cancelled(wire: Wire, backend: Backend, conversation_id: str, *, background:
     return turn.result()
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 def test_a_cancelled_turn_ends_so_and_stores_nothing(wire: Wire, backend: Backend, conversation_id: str) -> None:
     for background in (False, True):
         turn = cancelled(wire, backend, conversation_id, background=background)
@@ -106,12 +113,14 @@ def test_a_cancelled_turn_ends_so_and_stores_nothing(wire: Wire, backend: Backen
         assert wire.get(f"/v1/runs/{turn.run_id}")["status"] == "cancelled"
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 def test_a_cancelled_conversation_takes_the_next_turn(wire: Wire, backend: Backend, conversation_id: str) -> None:
     cancelled(wire, backend, conversation_id, background=True)
     turn = wire.post(conversation_id, user("[[recall]] next"), background=True)
     assert turn.text == "user: next"
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 def test_the_otid_of_a_cancelled_turn_replays_its_end(wire: Wire, backend: Backend, conversation_id: str) -> None:
     gate = new_gate()
     message = user(f"[[hold {gate} 1]] {SAY}")

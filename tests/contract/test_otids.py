@@ -86,6 +86,7 @@ def test_in_another_conversation_the_first_ones_answer_is_replayed_and_nothing_s
     assert wire.stored(other) == []
 
 
+@pytest.mark.scripted("its model fails")
 def test_a_failed_run_replays_its_failure(wire: Wire, conversation_id: str) -> None:
     otid = new_otid()
     first = send(wire, conversation_id, otid, text="[[fail 500]]")
@@ -95,6 +96,7 @@ def test_a_failed_run_replays_its_failure(wire: Wire, conversation_id: str) -> N
     assert wire.stored(conversation_id) == []
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 @pytest.mark.not_recorded("requests at once")
 def test_three_identical_requests_at_once_are_one_turn(wire: Wire, backend: Backend, conversation_id: str) -> None:
     gate, message = new_gate(), user("", new_otid())
@@ -108,6 +110,7 @@ def test_three_identical_requests_at_once_are_one_turn(wire: Wire, backend: Back
     assert len(wire.stored(conversation_id)) == 2
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 @pytest.mark.not_recorded("hangs up")
 def test_a_repeat_in_mid_run_gets_the_whole_stream_from_its_start(
     wire: Wire, backend: Backend, conversation_id: str
@@ -123,6 +126,7 @@ def test_a_repeat_in_mid_run_gets_the_whole_stream_from_its_start(
     assert len(wire.stored(conversation_id)) == 2
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 @pytest.mark.not_recorded("hangs up")
 def test_a_repeat_after_a_cut_gets_the_whole_turn(wire: Wire, backend: Backend, conversation_id: str) -> None:
     gate = new_gate()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.conftest import Backend
 from tests.contract.build import new_gate, user
 from tests.contract.wire import Json, Wire
@@ -67,6 +69,7 @@ def test_the_default_conversation_has_new_memory_at_once_under_the_same_id(wire:
     assert (without_text(again), rest) == (without_text(first), others)
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 def test_a_turn_in_flight_does_not_mind(wire: Wire, backend: Backend, agent_id: str, conversation_id: str) -> None:
     gate = new_gate()
     turn = wire.start(conversation_id, user(f"[[hold {gate} 1]] [[say Hello there]]"), stream_tokens=True)

@@ -60,6 +60,7 @@ def test_the_runs_own_endpoint_reads_it_again_too(wire: Wire, turn: Turn) -> Non
     assert whole_turn(response).text == "there friend"
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 @pytest.mark.not_recorded("hangs up")
 def test_the_active_run_is_found_without_any_name(wire: Wire, backend: Backend, conversation_id: str) -> None:
     gate = new_gate()
@@ -70,6 +71,7 @@ def test_the_active_run_is_found_without_any_name(wire: Wire, backend: Backend, 
     assert seen == list(first.result().frames[:2])
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 @pytest.mark.not_recorded("hangs up")
 def test_a_cut_turn_goes_on_and_is_read_to_its_end(wire: Wire, backend: Backend, conversation_id: str) -> None:
     gate, otid = new_gate(), new_otid()
@@ -102,6 +104,7 @@ def test_an_unknown_run_of_an_unknown_conversation_is_a_404(wire: Wire) -> None:
     assert wire.resume(f"conv-{uuid4()}", run_id=f"run-{uuid4()}").status == 404
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 def test_the_active_foreground_run_cannot_be_resumed(wire: Wire, backend: Backend, conversation_id: str) -> None:
     gate = new_gate()
     first = wire.start(conversation_id, user(f"[[hold {gate} 1]] {SAY}"), stream_tokens=True)

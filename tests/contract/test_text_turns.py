@@ -11,6 +11,7 @@ SAY = "[[say Hello there friend]]"
 THINK = "[[think let me see]] [[say Hello there friend]]"
 
 
+@pytest.mark.scripted("its model thinks when it is told to")
 def test_in_step_mode_each_message_comes_whole(wire: Wire, conversation_id: str) -> None:
     turn = wire.post(conversation_id, user(THINK))
     assert turn.status == 200
@@ -20,6 +21,7 @@ def test_in_step_mode_each_message_comes_whole(wire: Wire, conversation_id: str)
     assert turn.done
 
 
+@pytest.mark.scripted("its model thinks when it is told to")
 def test_in_token_mode_each_frame_is_one_delta(wire: Wire, conversation_id: str) -> None:
     turn = wire.post(conversation_id, user(THINK), stream_tokens=True)
     assert turn.types == ["reasoning_message"] * 3 + ["assistant_message"] * 3 + ["stop_reason", "usage_statistics"]
@@ -28,6 +30,7 @@ def test_in_token_mode_each_frame_is_one_delta(wire: Wire, conversation_id: str)
     assert turn.done
 
 
+@pytest.mark.scripted("its model thinks when it is told to")
 def test_frames_of_a_step_share_the_id_and_each_part_has_its_otid(wire: Wire, conversation_id: str) -> None:
     for tokens in (False, True):
         turn = wire.post(conversation_id, user(THINK), stream_tokens=tokens)
@@ -36,6 +39,7 @@ def test_frames_of_a_step_share_the_id_and_each_part_has_its_otid(wire: Wire, co
         assert {p["otid"] for p in turn.of("assistant_message")} == {otid_of(message_id, 1)}
 
 
+@pytest.mark.scripted("its model thinks when it is told to")
 def test_reasoning_says_where_it_comes_from(wire: Wire, conversation_id: str) -> None:
     turn = wire.post(conversation_id, user(THINK), stream_tokens=True)
     assert {p["source"] for p in turn.of("reasoning_message")} == {"reasoner_model"}
@@ -65,6 +69,7 @@ def test_a_foreground_stream_begins_with_a_ping_and_has_no_seq_ids(wire: Wire, c
     assert [p.get("seq_id") for p in turn.parts] == [None] * 3
 
 
+@pytest.mark.scripted("its model thinks when it is told to")
 def test_a_background_stream_numbers_its_messages_from_the_ping_on(wire: Wire, conversation_id: str) -> None:
     turn = wire.post(conversation_id, user(THINK), stream_tokens=True, background=True)
     assert turn.frames[0]["message_type"] == "ping"
@@ -91,6 +96,7 @@ def test_no_frame_has_an_event_name(wire: Wire, conversation_id: str) -> None:
     assert set(turn.events) == {""}
 
 
+@pytest.mark.scripted("its model thinks when it is told to")
 def test_a_turn_is_stored_as_it_was_streamed(wire: Wire, conversation_id: str) -> None:
     otid = new_otid()
     turn = wire.post(conversation_id, user(THINK, otid), stream_tokens=True, background=True)

@@ -71,6 +71,7 @@ def test_the_otid_of_a_request_is_its_id(wire: Wire, conversation_id: str) -> No
         assert wire.stored(conversation)[-1]["otid"] == turn.parts[0]["id"]
 
 
+@pytest.mark.scripted("its model thinks when it is told to")
 def test_in_step_mode_a_request_has_the_id_of_its_step(wire: Wire, conversation_id: str) -> None:
     turn = wire.post(conversation_id, user(f"[[think hm]] {CALL}"), client_tools=CLIENT_TOOLS)
     thought, request = turn.parts
@@ -78,6 +79,7 @@ def test_in_step_mode_a_request_has_the_id_of_its_step(wire: Wire, conversation_
     assert [row["id"] for row in wire.stored(conversation_id)[1:]] == [thought["id"], thought["id"]]
 
 
+@pytest.mark.scripted("its model thinks when it is told to")
 def test_in_token_mode_a_request_has_the_id_before_and_the_whole_step_is_stored_under_it(
     wire: Wire, conversation_id: str
 ) -> None:

@@ -32,6 +32,7 @@ def only_run(wire: Wire, **query: str) -> str:
     return run["id"]
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 @pytest.mark.not_recorded("requests at once")
 def test_a_run_is_cancelled_by_its_id_and_no_other_is(
     wire: Wire, backend: Backend, agent_id: str, conversation_id: str
@@ -48,6 +49,7 @@ def test_a_run_is_cancelled_by_its_id_and_no_other_is(
     assert [len(wire.stored(place)) for place in (conversation_id, other)] == [0, 2]
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 def test_a_run_of_default_is_cancelled_by_its_id(wire: Wire, backend: Backend, agent_id: str) -> None:
     gate = new_gate()
     turn = held(wire, backend, "default", gate, agent_id=agent_id)
@@ -59,6 +61,7 @@ def test_a_run_of_default_is_cancelled_by_its_id(wire: Wire, backend: Backend, a
     assert wire.stored("default", agent_id=agent_id) == []
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 def test_a_conversation_is_cancelled_with_or_without_redis(wire: Wire, backend: Backend, conversation_id: str) -> None:
     gate = new_gate()
     turn = held(wire, backend, conversation_id, gate)

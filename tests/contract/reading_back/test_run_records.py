@@ -49,6 +49,7 @@ def test_a_turn_that_ends_with_a_call_is_completed_and_not_active(wire: Wire, co
     assert active(wire, conversation_id=conversation_id) == []
 
 
+@pytest.mark.scripted("its model fails")
 def test_a_refused_turn_is_failed_and_keeps_the_error_that_was_streamed(wire: Wire, conversation_id: str) -> None:
     turn = wire.post(conversation_id, user("[[fail 500]]"), stream_tokens=True)
     run = record(wire, turn)
@@ -60,6 +61,7 @@ def test_a_refused_turn_is_failed_and_keeps_the_error_that_was_streamed(wire: Wi
     assert rows_of(wire, turn.run_id) == []
 
 
+@pytest.mark.scripted("its model fails")
 def test_a_turn_that_broke_in_mid_stream_says_so_in_its_stop_reason_only(wire: Wire, conversation_id: str) -> None:
     turn = wire.post(conversation_id, user(BREAK), stream_tokens=True)
     run = record(wire, turn)
@@ -68,6 +70,7 @@ def test_a_turn_that_broke_in_mid_stream_says_so_in_its_stop_reason_only(wire: W
     assert rows_of(wire, turn.run_id) == []
 
 
+@pytest.mark.scripted("its model fails")
 def test_a_failed_second_step_leaves_the_answers_only(wire: Wire, conversation_id: str) -> None:
     script = user(f"{CALL} [[next]] [[fail 500]]")
     call = wire.post(conversation_id, script, client_tools=CLIENT_TOOLS).call_id
@@ -86,6 +89,7 @@ def test_settling_calls_is_a_completed_turn_without_tokens(wire: Wire, conversat
     assert wire.stored(conversation_id)[-1]["message_type"] == "tool_return_message"
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 def test_a_turn_in_flight_is_listed_as_active_and_has_no_rows(
     wire: Wire, backend: Backend, conversation_id: str
 ) -> None:
@@ -103,6 +107,7 @@ def test_a_turn_in_flight_is_listed_as_active_and_has_no_rows(
     assert active(wire, conversation_id=conversation_id) == []
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 def test_what_a_step_stored_is_listed_while_the_next_is_in_flight(
     wire: Wire, backend: Backend, conversation_id: str
 ) -> None:
@@ -118,6 +123,7 @@ def test_what_a_step_stored_is_listed_while_the_next_is_in_flight(
     assert second.result().stop_reasons == ["end_turn"]
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 @pytest.mark.not_recorded("requests at once")
 def test_a_run_of_default_has_no_conversation_and_is_found_by_its_agent(
     wire: Wire, backend: Backend, agent_id: str, conversation_id: str
@@ -156,6 +162,7 @@ def _number(otid: str) -> int:
     return int(otid.removeprefix("message-").replace("-", ""), 16) & 0x7F
 
 
+@pytest.mark.scripted("its model thinks when it is told to")
 @pytest.mark.parametrize("tokens", [True, False], ids=["tokens", "steps"])
 def test_the_rows_of_a_run_are_what_was_sent_and_then_what_was_streamed(
     wire: Wire, conversation_id: str, tokens: bool
@@ -177,6 +184,7 @@ def test_long_pages_are_given_whole(wire: Wire, conversation_id: str) -> None:
     assert len(active(wire, conversation_id=conversation_id, limit="100")) == 0
 
 
+@pytest.mark.scripted("it holds the model at a gate")
 @pytest.mark.not_recorded("hangs up")
 def test_a_request_that_was_cut_before_its_answer_is_on_record_and_goes_on(
     wire: Wire, backend: Backend, conversation_id: str
