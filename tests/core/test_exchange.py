@@ -27,7 +27,7 @@ def _error(status: int, body: Any) -> errors.LettaError:
     [
         (400, errors.InvalidRequest),
         (401, errors.AuthenticationError),
-        (402, errors.InvalidRequest),
+        (402, errors.QuotaExceeded),
         (403, errors.PermissionDenied),
         (404, errors.NotFound),
         (408, errors.InvalidRequest),

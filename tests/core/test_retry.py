@@ -13,12 +13,12 @@ from letta_adapters.retry import MAX_RETRY_AFTER, backoff, busy_delay, parse_ret
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=timezone.utc)
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, *range(520, 527)])
 def test_a_status_that_may_pass_is_retried(status: int) -> None:
     assert should_retry(status)
 
 
-@pytest.mark.parametrize("status", [200, 301, 400, 401, 402, 403, 404, 409, 410, 413, 422, 501, 505])
+@pytest.mark.parametrize("status", [200, 301, 400, 401, 402, 403, 404, 409, 410, 413, 422, 501, 505, 519, 527])
 def test_any_other_status_is_not_retried(status: int) -> None:
     assert not should_retry(status)
 

@@ -118,7 +118,7 @@ def test_a_server_that_never_recovers_is_given_up(call: Call) -> None:
 REFUSED: dict[str, type[errors.LettaError]] = {
     "400 Bad Request": errors.InvalidRequest,
     "401 Unauthorized": errors.AuthenticationError,
-    "402 Payment Required": errors.InvalidRequest,
+    "402 Payment Required": errors.QuotaExceeded,
     "403 Forbidden": errors.PermissionDenied,
     "404 Not Found": errors.NotFound,
     "405 Method Not Allowed": errors.InvalidRequest,

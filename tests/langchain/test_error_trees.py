@@ -46,6 +46,7 @@ KINDS: dict[str, type[Exception]] = {
     "ConversationBusy": langchain.ModelRateLimitError,
     "PendingApprovalError": langchain.ModelInvalidRequestError,
     "RateLimited": langchain.ModelRateLimitError,
+    "QuotaExceeded": langchain.ModelRateLimitError,
     "ServerError": langchain.ModelAPIError,
     "Divergence": langchain.ModelInvalidRequestError,
     "NothingToSend": langchain.ModelInvalidRequestError,
