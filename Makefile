@@ -31,6 +31,7 @@ demo: $(READY)  ## the main job, on LETTA_BASE_URL or on the embedded double
 test: $(READY)  ## everything that needs no server
 	$(BIN)/python -m pytest -n 2 tests
 	$(BIN)/python -m pytest -n 2 tests/contract --backend recorded
+	$(BIN)/python -m pytest -n 2 tests/contract --backend cloud-double
 
 check: $(READY)  ## style and types
 	$(BIN)/ruff check .

@@ -48,6 +48,7 @@ TIMEOUT = 60.0
 NOWHERE = "http://127.0.0.1:9"
 """Where nobody listens: the system hands out no port as low, so no other test gets it meanwhile."""
 _LIVE_ONLY = Path(__file__).parent / "live"
+_CONTRACT = Path(__file__).parent / "contract"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,12 +111,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On real servers, leave out what asks for none of them, or asks what another case does: `make test` runs that."""
-    if config.getoption("--backend") != "live":
-        return
+    """On real servers, leave out what asks for none of them, or asks what another case does: `make test` runs that.
+
+    On Letta Cloud, leave out all but the contract: somebody pays for it.
+    """
+    backend = str(config.getoption("--backend"))
     servers = {"backend", "no_redis_backend"}
-    asking = [item for item in items if servers & set(_fixtures_of(item)) or _LIVE_ONLY in item.path.parents]
-    wanted = [item for item in asking if not item.get_closest_marker("other_way")]
+    if backend == "live":
+        asking = [item for item in items if servers & set(_fixtures_of(item)) or _LIVE_ONLY in item.path.parents]
+        wanted = [item for item in asking if not item.get_closest_marker("other_way")]
+    elif backend in ("cloud", "cloud-double"):
+        wanted = [item for item in items if _CONTRACT in item.path.parents]
+    else:
+        return
     config.hook.pytest_deselected(items=[item for item in items if item not in set(wanted)])
     items[:] = wanted
 

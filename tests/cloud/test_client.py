@@ -70,6 +70,13 @@ def test_a_turn_over_quota_is_asked_for_once(
     assert said(witness, conversation_id) == []
 
 
+def test_an_agent_over_quota_is_asked_for_once(cloud: FakeLetta, client: LettaClient) -> None:
+    cloud.refuse(replace(over_quota("agents-limit-exceeded"), turns_only=False))
+    with pytest.raises(errors.QuotaExceeded, match="agents-limit-exceeded"):
+        client.agents.create(name="one too many")
+    assert sent(cloud, "/agents/") == 1
+
+
 def test_too_many_requests_at_once_are_made_again(
     cloud: FakeLetta, client: LettaClient, witness: Wire, conversation_id: str
 ) -> None:
