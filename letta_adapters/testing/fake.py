@@ -154,6 +154,21 @@ class FakeLetta:
     def refuse(self, refusal: Refusal, *, times: int = 1) -> None:
         """Answer the next requests that a refusal concerns with it: a quota, a deployment (`testing.cloud`).
 
+        ```python
+        from letta_adapters import LettaClient
+        from letta_adapters.testing import FakeLetta
+        from letta_adapters.testing.cloud import shutting_down
+
+        with FakeLetta(cloud=True) as fake, LettaClient(base_url=fake.base_url, api_key=fake.api_key) as client:
+            fake.refuse(shutting_down(retry_after=0))
+            print(client.agents.create(name="one").name)
+            #> one
+        ```
+
+        Args:
+            refusal: What to answer.
+            times: To how many requests.
+
         Raises:
             RuntimeError: if it does not run.
         """

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from letta_adapters.testing import Reply, reply_to
+from letta_adapters.testing.script import directives_in, text_of
 
 __all__ = ["INSTRUCTIONS", "literal_reply", "mark"]
 
@@ -28,6 +29,7 @@ Without directives answer "You said: " and the message, word for word. When tool
 Never call a tool that no directive names. Never write to your memory."""
 """The system prompt of the agents."""
 
+_TAUGHT = frozenset({"say", "call"})
 _NEEDED = ("LETTA_API_KEY", "LETTA_CLOUD_HANDLE")
 
 
@@ -49,5 +51,7 @@ def mark(items: Sequence[pytest.Item], *, backend: str) -> None:
 
 def literal_reply(messages: Sequence[dict[str, Any]]) -> Reply:
     """Answer as a model that follows `INSTRUCTIONS` and no other directive: it does not think, wait or fail."""
-    scripted = reply_to(messages)
-    return Reply(text=scripted.text, calls=scripted.calls)
+    asked = next((text_of(message) for message in reversed(messages) if message["role"] == "user"), "")
+    if not _TAUGHT.issuperset(directives_in(asked)):
+        return Reply(text="What does that mean?")
+    return reply_to(messages)

@@ -11,6 +11,7 @@ SAY = {"messages": [{"role": "user", "content": "hello [[say one]]"}]}
 SDK = {"X-Stainless-Package-Version": "1.12.1"}
 
 
+@pytest.mark.scripted("it counts the tokens of the scripted model")
 def test_a_turn_is_json_unless_told_otherwise(wire: Wire, agent_id: str) -> None:
     answer = wire.http.post(f"/v1/agents/{agent_id}/messages", json=SAY).raise_for_status().json()
     assert [m["message_type"] for m in answer["messages"]] == ["assistant_message"]
@@ -51,6 +52,7 @@ def test_an_async_turn_answers_its_run_at_once(wire: Wire, agent_id: str) -> Non
     assert wire.story("default", agent_id=agent_id)[-1] == ("assistant_message", "one")
 
 
+@pytest.mark.scripted("its model says what it sees")
 def test_reset_empties_the_context_and_not_the_list(wire: Wire, agent_id: str) -> None:
     wire.http.post(f"/v1/agents/{agent_id}/messages", json=SAY).raise_for_status()
     wire.http.patch(f"/v1/agents/{agent_id}/reset-messages", json={}).raise_for_status()

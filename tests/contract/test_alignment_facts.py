@@ -138,6 +138,7 @@ def test_in_the_default_conversation_an_unknown_message_is_not_found_and_a_forei
 
 
 @MODES
+@pytest.mark.scripted("its model says what it sees")
 def test_one_otid_twice_in_a_request_stores_both_messages(
     wire: Wire, conversation_id: str, mode: dict[str, Any]
 ) -> None:
@@ -149,6 +150,7 @@ def test_one_otid_twice_in_a_request_stores_both_messages(
     assert answer["content"] == "user: one\nuser: two"
 
 
+@pytest.mark.scripted("its model says what it sees")
 def test_the_same_text_twice_in_a_request_is_stored_and_seen_twice(wire: Wire, conversation_id: str) -> None:
     twice = [make(text) for make, text in ((system, "rule"), (assistant, "a"), (user, "[[recall]] u")) for _ in "12"]
     turn = wire.post(conversation_id, *twice, background=True)

@@ -30,6 +30,7 @@ def last_type(wire: Wire, conversation_id: str) -> str:
     return wire.rows(conversation_id)[-1]["message_type"]
 
 
+@pytest.mark.scripted("its model says what it sees")
 def test_a_denial_reaches_the_model_with_its_reason(wire: Wire, conversation_id: str) -> None:
     call = ask(wire, conversation_id, f"{CALL} [[next]] [[recall]]").call_id
     turn = wire.post(conversation_id, answers(denial(call, "not allowed")), client_tools=CLIENT_TOOLS)
@@ -73,6 +74,7 @@ def test_a_result_and_a_denial_answer_together(wire: Wire, agent_id: str, conver
     assert turn.stop_reasons == ["end_turn"]
 
 
+@pytest.mark.scripted("its model says what it sees")
 def test_user_messages_may_follow_the_answers_and_the_model_is_called_once(wire: Wire, conversation_id: str) -> None:
     call = ask(wire, conversation_id).call_id
     turn = wire.post(conversation_id, answers(result(call, "3")), user("[[recall]] and now this"))
@@ -168,6 +170,7 @@ def test_in_token_mode_a_settled_call_streams_its_end_only(wire: Wire, conversat
     assert last_type(wire, conversation_id) == "tool_return_message"
 
 
+@pytest.mark.scripted("its model says what it sees")
 def test_the_turn_after_a_settled_call_sees_a_whole_history(wire: Wire, conversation_id: str) -> None:
     call = ask(wire, conversation_id).call_id
     wire.post(conversation_id, answers(denial(call, "dropped")), max_steps=1)

@@ -71,6 +71,7 @@ def small_agent_id(backend: Backend) -> Iterator[str]:
         yield made
 
 
+@pytest.mark.scripted("it counts the tokens of the scripted model")
 def test_an_agents_turn_is_answered_as_json_with_every_control(
     client: LettaClient, backend: Backend, agent_id: str
 ) -> None:
@@ -98,6 +99,7 @@ def test_an_agents_turn_is_answered_as_json_with_every_control(
     assert answer.turns is None  # only SGLang's models tell ids
 
 
+@pytest.mark.scripted("it counts the tokens of the scripted model")
 def test_an_agents_turn_is_streamed_and_stored_once(client: LettaClient, agent_id: str) -> None:
     turn = client.agents.messages.stream(agent_id, input="[[think hm]] [[say two]]").result()
     whole = client.agents.messages.create(
@@ -109,6 +111,7 @@ def test_an_agents_turn_is_streamed_and_stored_once(client: LettaClient, agent_i
     assert asked == ["[[think hm]] [[say two]]", "[[say three]]"]
 
 
+@pytest.mark.scripted("it has another model")
 def test_the_payload_of_an_agent_and_of_a_conversation_is_shown_and_nothing_is_stored(
     client: LettaClient, backend: Backend, agent_id: str, conversation_id: str
 ) -> None:
@@ -194,6 +197,7 @@ def test_a_picture_by_its_file_comes_back_as_it_was_sent(client: LettaClient, co
     assert picture.source == LettaImage(file_id="file-1", media_type="image/png", data=PIXEL, detail=None)
 
 
+@pytest.mark.scripted("it counts the tokens of the scripted model")
 @pytest.mark.not_recorded("waits for a run")
 def test_an_async_turn_is_waited_for_and_read_back(client: LettaClient, agent_id: str) -> None:
     told: list[str | None] = []
@@ -363,6 +367,7 @@ def test_settings_that_a_self_hosted_server_does_not_know_are_refused(
         client.agents.messages.compact(agent_id, compaction_settings=CompactionSettings(model_settings=kind()))
 
 
+@pytest.mark.scripted("its model says what it sees")
 def test_an_agents_context_is_emptied(client: LettaClient, agent_id: str) -> None:
     client.agents.messages.create(agent_id, input="[[say one]]")
     agent = client.agents.messages.reset(agent_id, add_default_initial_messages=False)

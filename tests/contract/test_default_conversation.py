@@ -20,12 +20,14 @@ def test_a_turn_names_its_agent_in_the_body_and_a_list_in_the_query(wire: Wire, 
     ]
 
 
+@pytest.mark.scripted("its model says what it sees")
 def test_the_default_conversation_remembers(wire: Wire, agent_id: str) -> None:
     wire.post("default", user("first [[say one]]"), agent_id=agent_id)
     turn = wire.post("default", user("[[recall]] second"), agent_id=agent_id)
     assert turn.text == "user: first\nassistant: one\nuser: second"
 
 
+@pytest.mark.scripted("its model says what it sees")
 def test_the_other_conversations_do_not_see_it(wire: Wire, agent_id: str, conversation_id: str) -> None:
     wire.post("default", user("first [[say one]]"), agent_id=agent_id)
     assert wire.post(conversation_id, user("[[recall]] second")).text == "user: second"
@@ -71,6 +73,7 @@ def test_its_cancel_ends_the_turns_of_all_the_agents_conversations(
     assert answer.json() == {turn.result().run_id: "cancelled"}
 
 
+@pytest.mark.scripted("its model says what it sees")
 def test_a_fork_takes_the_rows_out_of_its_list_but_not_out_of_its_context(wire: Wire, agent_id: str) -> None:
     wire.post("default", user("first [[say one]]"), agent_id=agent_id)
     answer = wire.http.post("/v1/conversations/default/fork", params={"agent_id": agent_id})

@@ -110,6 +110,7 @@ def test_a_fork_of_a_conversation_without_turns_holds_its_own_prompt_only(wire: 
     assert context(wire, fork) != context(wire, conversation_id)
 
 
+@pytest.mark.scripted("its model says what it sees")
 def test_a_fork_outlives_its_source_and_the_other_forks(wire: Wire, source_id: str) -> None:
     first, second = fork_of(wire, source_id), fork_of(wire, source_id)
     for gone in (source_id, first):
@@ -119,6 +120,7 @@ def test_a_fork_outlives_its_source_and_the_other_forks(wire: Wire, source_id: s
     assert recalled == ["user: first", "assistant: one", "user: second", "assistant: two", "user: third"]
 
 
+@pytest.mark.scripted("its model says what it sees")
 def test_the_source_outlives_its_fork(wire: Wire, source_id: str) -> None:
     before = wire.rows(source_id)
     wire.http.delete(f"/v1/conversations/{fork_of(wire, source_id)}").raise_for_status()

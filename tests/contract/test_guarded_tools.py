@@ -58,6 +58,7 @@ def test_the_decision_is_stored_beside_the_result(wire: Wire, conversation_id: s
     assert (part["type"], part["tool_call_id"], part["approve"]) == ("approval", call, True)
 
 
+@pytest.mark.scripted("its model says what it sees")
 def test_a_call_that_is_denied_is_not_run(wire: Wire, conversation_id: str, guarded: str) -> None:
     call = wire.post(conversation_id, user(f"{call_of(guarded)} [[next]] [[recall]]")).call_id
     turn = wire.post(conversation_id, answers(denial(call, "too loud")))

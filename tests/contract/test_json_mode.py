@@ -10,6 +10,7 @@ from tests.contract.wire import Wire
 CALL = '[[call add {"a": 1, "b": 2}]]'
 
 
+@pytest.mark.scripted("it counts the tokens of the scripted model")
 def test_a_json_turn_has_messages_a_stop_reason_and_usage(wire: Wire, conversation_id: str) -> None:
     turn = wire.post(conversation_id, user("[[say Hello there friend]]"), streaming=False)
     assert turn.status == 200

@@ -130,6 +130,7 @@ def test_a_fork_shares_the_messages_and_has_no_summary(wire: Wire, conversation_
     assert shared[1:] == source["in_context_message_ids"][1:]
 
 
+@pytest.mark.scripted("its model says what it sees")
 def test_a_fork_of_a_conversation_leaves_its_list_alone_and_goes_its_own_way(wire: Wire, conversation_id: str) -> None:
     wire.post(conversation_id, user("first [[say one]]"))
     before = wire.rows(conversation_id)
@@ -178,6 +179,7 @@ def test_runs_are_listed_by_conversation(wire: Wire, agent_id: str, conversation
     assert {(run["status"], run["stop_reason"]) for run in ended} == {("completed", "end_turn")}
 
 
+@pytest.mark.scripted("it counts the tokens of the scripted model")
 def test_a_finished_run_knows_its_usage_and_its_steps(wire: Wire, conversation_id: str) -> None:
     turn = wire.post(conversation_id, user("[[say ok]]"), background=True)
     usage = wire.get(f"/v1/runs/{turn.run_id}/usage")

@@ -11,6 +11,8 @@ from tests.conftest import Backend, fresh_agent
 from tests.contract.build import ADD, answers, result, user
 from tests.contract.wire import Wire
 
+pytestmark = pytest.mark.scripted("it is about the scripted models")
+
 QUESTION = "What is 3 + 4?"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.contract.build import assistant, system, user
 from tests.contract.wire import Wire
 
@@ -13,6 +15,7 @@ def test_the_first_row_is_the_compiled_system_message(wire: Wire, conversation_i
     assert "They like brevity." in first["content"]
 
 
+@pytest.mark.scripted("its model says what it sees")
 def test_a_transcript_is_seeded_in_one_request(wire: Wire, conversation_id: str) -> None:
     turn = wire.post(
         conversation_id, system("be kind"), user("first"), assistant("an old answer"), user("[[recall]] second")
@@ -28,6 +31,7 @@ def test_a_transcript_is_seeded_in_one_request(wire: Wire, conversation_id: str)
     ]
 
 
+@pytest.mark.scripted("its model says what it sees")
 def test_a_system_message_stays_where_it_was_said(wire: Wire, conversation_id: str) -> None:
     wire.post(conversation_id, user("first [[say one]]"))
     wire.post(conversation_id, system("now in French"), user("second [[say deux]]"))
@@ -42,12 +46,14 @@ def test_a_system_message_stays_where_it_was_said(wire: Wire, conversation_id: s
     ]
 
 
+@pytest.mark.scripted("its model says what it sees")
 def test_a_request_that_ends_in_an_assistant_message_still_calls_the_model(wire: Wire, conversation_id: str) -> None:
     turn = wire.post(conversation_id, user("[[recall]] first"), assistant("an old answer"))
     assert turn.usage["step_count"] == 1
     assert turn.text == "user: first\nassistant: an old answer"
 
 
+@pytest.mark.scripted("its model says what it sees")
 def test_a_request_that_ends_in_a_system_message_still_calls_the_model(wire: Wire, conversation_id: str) -> None:
     turn = wire.post(conversation_id, user("[[recall]] first"), system("be kind"))
     assert turn.usage["step_count"] == 1

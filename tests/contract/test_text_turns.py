@@ -45,6 +45,7 @@ def test_reasoning_says_where_it_comes_from(wire: Wire, conversation_id: str) ->
     assert {p["source"] for p in turn.of("reasoning_message")} == {"reasoner_model"}
 
 
+@pytest.mark.scripted("it counts the tokens of the scripted model")
 @pytest.mark.parametrize(("tokens", "unknown"), [(False, 0), (True, None)])
 def test_usage_counts_one_step(wire: Wire, conversation_id: str, tokens: bool, unknown: int | None) -> None:
     usage = wire.post(conversation_id, user(SAY), stream_tokens=tokens).usage
@@ -109,12 +110,14 @@ def test_a_turn_is_stored_as_it_was_streamed(wire: Wire, conversation_id: str) -
     assert answered["otid"] == turn.of("assistant_message")[0]["otid"]
 
 
+@pytest.mark.scripted("its model says what it sees")
 def test_the_next_turn_sees_the_one_before(wire: Wire, conversation_id: str) -> None:
     wire.post(conversation_id, user("first [[say one]]"))
     turn = wire.post(conversation_id, user("[[recall]] second"))
     assert turn.text == "user: first\nassistant: one\nuser: second"
 
 
+@pytest.mark.scripted("its model says what it sees")
 def test_several_user_messages_of_a_request_get_one_answer(wire: Wire, conversation_id: str) -> None:
     turn = wire.post(conversation_id, user("first"), user("[[recall]] second"))
     assert turn.text == "user: first\nuser: second"
@@ -122,6 +125,7 @@ def test_several_user_messages_of_a_request_get_one_answer(wire: Wire, conversat
     assert [kind for kind, _ in wire.story(conversation_id)] == ["user_message", "user_message", "assistant_message"]
 
 
+@pytest.mark.scripted("its model says what it sees")
 def test_input_is_short_for_one_user_message(wire: Wire, conversation_id: str) -> None:
     turn = wire.post_body(conversation_id, {"input": "[[recall]] plain text"})
     assert turn.text == "user: plain text"

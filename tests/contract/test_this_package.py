@@ -56,6 +56,7 @@ def test_the_client_sends_a_turn_and_reads_it_back(backend: Backend, conversatio
         assert [row.message_type for row in rows][1:] == ["user_message", "reasoning_message", "assistant_message"]
 
 
+@pytest.mark.scripted("its model thinks when it is told to")
 async def test_the_client_does_so_in_tasks_too(backend: Backend, conversation_id: str) -> None:
     async with AsyncLettaClient(base_url=backend.base_url, api_key=backend.api_key) as client:
         turn = client.conversations.messages.create(conversation_id, input=SAY)
@@ -101,6 +102,7 @@ def test_a_chat_model_sends_what_is_new_in_a_transcript(backend: Backend, agent_
     assert "".join(chunk.text for chunk in model.stream(messages)) == "The tools answered: 3"
 
 
+@pytest.mark.scripted("its model says what it sees")
 def test_an_edited_transcript_is_told_to_a_fork(backend: Backend, agent_id: str) -> None:
     model = ChatLetta(agent_id=agent_id, base_url=backend.base_url, api_key=backend.secret)
     greeting = HumanMessage("Hello.", id="m1")

@@ -147,6 +147,7 @@ def test_a_failed_result_is_marked_as_failed_for_the_model(wire: Wire, conversat
     assert "trace" not in json.dumps(seen)
 
 
+@pytest.mark.scripted("its model says what it sees")
 def test_an_image_in_a_result_is_omitted_for_the_model(wire: Wire, conversation_id: str) -> None:
     call = wire.post(conversation_id, user(f"{CALL} [[next]] [[recall]]"), client_tools=CLIENT_TOOLS).call_id
     image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}}
@@ -214,6 +215,7 @@ def test_a_filter_without_requests_hides_the_calls(wire: Wire, conversation_id: 
     assert wire.rows(conversation_id)[-1]["message_type"] == "approval_request_message"
 
 
+@pytest.mark.scripted("its model has a script of several rounds")
 def test_a_tool_that_the_continuation_does_not_name_is_unknown_to_the_model(wire: Wire, conversation_id: str) -> None:
     call = wire.post(conversation_id, user(f"{CALL} [[next]] {CALL}"), client_tools=CLIENT_TOOLS).call_id
     turn = wire.post(conversation_id, answers(result(call, "3")))
@@ -221,6 +223,7 @@ def test_a_tool_that_the_continuation_does_not_name_is_unknown_to_the_model(wire
     assert turn.call_ids == []
 
 
+@pytest.mark.scripted("it counts the tokens of the scripted model")
 def test_the_server_runs_its_own_tool_and_sums_the_usage_of_both_steps(
     wire: Wire, conversation_id: str, server_tool: str
 ) -> None:
