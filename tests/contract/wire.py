@@ -131,6 +131,9 @@ class Wire:
 
     def __init__(self, base_url: str, *, api_key: str | None = None) -> None:
         self.http = plain_http(base_url, api_key)
+        self._tools: list[str] = []
+        if api_key:  # somebody's account is left as it was; other servers are thrown away
+            self.http.event_hooks["response"].append(self._note_tool)
         self._pool = ThreadPoolExecutor(max_workers=8)
 
     def __enter__(self) -> Wire:
@@ -138,7 +141,13 @@ class Wire:
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
+        for tool_id in self._tools:
+            self.http.delete(f"/v1/tools/{tool_id}")
         self.http.close()
+
+    def _note_tool(self, response: httpx.Response) -> None:
+        if (response.request.method, response.request.url.path) == ("POST", "/v1/tools/"):
+            self._tools.append(str(json.loads(response.read())["id"]))
 
     def post(self, conversation: str, *messages: Json, **options: Any) -> Turn:
         """Send a turn and read it to its end."""
