@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from letta_adapters import LettaClient
 from tests.conftest import Backend, fresh_agent
 from tests.contract.on_cloud import mark
 from tests.contract.wire import Wire
@@ -104,3 +105,9 @@ def wire(backend: Backend) -> Iterator[Wire]:
     """The independent witness on the server with Redis."""
     with Wire(backend.base_url, api_key=backend.api_key) as opened:
         yield opened
+
+
+@pytest.fixture
+def client(backend: Backend) -> Iterator[LettaClient]:
+    with LettaClient(base_url=backend.base_url, api_key=backend.api_key) as made:
+        yield made
