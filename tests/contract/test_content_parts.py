@@ -41,7 +41,7 @@ PARTS: list[InputPart] = [REASONING, REDACTED, OMITTED, SUMMARIZED, CALL, RETURN
 
 @pytest.fixture
 def client(backend: Backend) -> Iterator[LettaClient]:
-    with LettaClient(base_url=backend.base_url) as made:
+    with LettaClient(base_url=backend.base_url, api_key=backend.api_key) as made:
         yield made
 
 

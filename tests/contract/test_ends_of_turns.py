@@ -11,6 +11,8 @@ from letta_adapters import LettaClient
 from tests.conftest import Backend
 from tests.contract.wire import Wire
 
+pytestmark = pytest.mark.scripted("its model ends as it is told to")
+
 SOURCE = '''
 def NAME(text: str) -> str:
     """Give it back.
@@ -25,7 +27,7 @@ Ends = Callable[[str], tuple[str, str]]
 
 @pytest.fixture
 def client(backend: Backend) -> Iterator[LettaClient]:
-    with LettaClient(base_url=backend.base_url) as made:
+    with LettaClient(base_url=backend.base_url, api_key=backend.api_key) as made:
         yield made
 
 

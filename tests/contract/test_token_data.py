@@ -13,6 +13,8 @@ from tests.conftest import Backend, fresh_agent
 from tests.contract.build import ADD, user
 from tests.contract.wire import Wire
 
+pytestmark = pytest.mark.scripted("its model tells tokens")
+
 HELLO = TopLogprob(token="hello ", logprob=-0.25, bytes=list(b"hello "))
 THERE = TopLogprob(token="there", logprob=-0.5, bytes=list(b"there"))
 SAY = "[[think hm]] [[say hello there]]"
@@ -20,7 +22,7 @@ SAY = "[[think hm]] [[say hello there]]"
 
 @pytest.fixture
 def client(backend: Backend) -> Iterator[LettaClient]:
-    with LettaClient(base_url=backend.base_url) as made:
+    with LettaClient(base_url=backend.base_url, api_key=backend.api_key) as made:
         yield made
 
 
