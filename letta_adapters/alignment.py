@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from letta_adapters.identity import MAX_ATTEMPTS, Item, with_otids
 from letta_adapters.matching import Row, is_the_servers, response_to, runs_that_stored, same_answer, same_answers
@@ -16,6 +17,7 @@ from letta_adapters.wire import (
     ApprovalCreate,
     ApprovalResponseMessage,
     KnownMessage,
+    MessageCreate,
     SystemMessage,
     ToolReturn,
     ToolReturnMessage,
@@ -72,14 +74,20 @@ def align(
         return Alignment(runs=(None,) * len(items), stranger=None)
     runs: list[str | None] = [None] * len(items)
     ours: set[str | None] = set()
-    for attempt in range(1, MAX_ATTEMPTS + 1):
-        messages = with_otids(items, scope=[*scope, attempt], nonce=seen.nonce, repeatable=repeatable)
+    ways = (True, False) if repeatable and any(_is_nameless(item) for item in items) else (repeatable,)
+    for attempt, way in product(range(1, MAX_ATTEMPTS + 1), ways):
+        messages = with_otids(items, scope=[*scope, attempt], nonce=seen.nonce, repeatable=way)
         stored = runs_that_stored(messages, seen.rows, anchored=seen.anchored)
         ours.update(message.otid for message, run_id in zip(messages, stored, strict=True) if run_id)
         runs = [known or run_id for known, run_id in zip(runs, stored, strict=True)]
         if all(runs):
             break
     return Alignment(runs=tuple(runs), stranger=_stranger(runs, seen.rows, ours, own_run) if seen.anchored else None)
+
+
+def _is_nameless(item: Item) -> bool:
+    """Whether it had a nonce for its id when it was sent alone, without the answer to a call."""
+    return isinstance(item.message, MessageCreate) and item.framework_id is None
 
 
 def answered_otherwise(items: Sequence[Item], results: Sequence[ToolReturn], seen: Seen) -> set[str]:

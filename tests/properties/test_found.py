@@ -163,6 +163,13 @@ OTHERS: dict[str, Scenario] = {
         pinned="conversation",
         moves=(Say(), Say(mishaps=(Mishap(fault=Fault(kind="down", taken=True), again=False),)), Say()),
     ),
+    "other words after a call that was lost": Scenario(
+        ids=False,
+        moves=(
+            Say(rounds=(1,), works=False, mishaps=(Mishap(fault=Fault(kind="down", taken=True), again=False),)),
+            Say(),
+        ),
+    ),
     "a call that another process has open": Scenario(moves=(Say(), Together(calls=True, apart=True))),
 }
 """Those that need more than moves."""
