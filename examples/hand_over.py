@@ -2,7 +2,7 @@
 
 The desk talks with people and remembers them, the scales weigh, the clerk prints. Each hands over to the next; each
 Letta agent has a conversation of its own, so that the desk still knows in the second run what was sent in the first,
-though LlamaIndex's own memory is gone by then.
+though LlamaIndex's own memory is gone by then where its version does not keep it (0.14.25).
 
 With `LETTA_BASE_URL` (a server of your own) set it runs there, on a new agent with the model `LETTA_MODEL`, which it
 deletes again. Otherwise it runs on the embedded double of a server, where `play_model` plays the language model. The
@@ -47,7 +47,8 @@ class Clerk(MockFunctionCallingLLM):
         self, tools: Any, chat_history: Sequence[ChatMessage], **kwargs: Any
     ) -> ChatResponse:
         """Answer the last message."""
-        told = "\n".join(message.content or "" for message in chat_history)
+        asked = max(place for place, message in enumerate(chat_history) if message.role == "user")
+        told = "\n".join(message.content or "" for message in chat_history[asked:])
         order = re.search(r"Send (\S+) to (\w+)", told)
         if chat_history[-1].role == "tool" and "handling" not in (chat_history[-1].content or ""):
             return _says(f"The label is printed: {chat_history[-1].content}.")
@@ -102,7 +103,7 @@ async def ask(workflow: Any, ctx: Context[Any], text: str) -> None:
 
 async def show(url: str, agent_id: str) -> None:
     """A parcel is sent, and the desk asked about it."""
-    # LlamaIndex does not keep its memory between two runs of a workflow, and says so.
+    # LlamaIndex 0.14.25 does not keep its memory between two runs of a workflow, and says so.
     warnings.filterwarnings("ignore", message="Skipping serialization of known unserializable key")
     workflow = agents_on(url, agent_id)
     ctx: Context[Any] = Context(workflow)
