@@ -39,6 +39,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, settings
 from pydantic import SecretStr
 
 from letta_adapters.client.settings import Settings
@@ -77,6 +78,10 @@ class Backend:
     def eager(self) -> str:
         """The handle of the model that calls an offered tool unasked."""
         return f"{self.handle.partition('/')[0]}/eager"
+
+
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")  # how long an example takes says what else the machine does
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models.chat_models import BaseChatModel
@@ -212,7 +212,7 @@ each_version = pytest.mark.parametrize("version", ["v0", "v1"])
 
 
 @each_version
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(turn=turns())
 def test_joined_chunks_are_the_message(turn: tuple[list[TurnEvent], Delivered], version: str) -> None:
     model = Played(events=turn[0], end=turn[1], output_version=version)
@@ -220,7 +220,7 @@ def test_joined_chunks_are_the_message(turn: tuple[list[TurnEvent], Delivered], 
 
 
 @each_version
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(turn=turns())
 def test_protocol_events_tell_the_message(turn: tuple[list[TurnEvent], Delivered], version: str) -> None:
     model = Played(events=turn[0], end=turn[1], output_version=version)

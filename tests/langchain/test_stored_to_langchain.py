@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, get_args
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import (
     AIMessage,
@@ -315,7 +315,6 @@ def any_row(draw: st.DrawFn) -> dict[str, Any]:
     return row(kind, name, run, **fields)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(any_row(), max_size=12))
 def test_no_row_is_lost_or_told_twice_whatever_the_order(rows: list[dict[str, Any]]) -> None:
     numbered = parsed(*({**one, "date": f"2026-01-01T00:00:{number:02}Z"} for number, one in enumerate(rows)))

@@ -59,20 +59,18 @@ def test_each_type_comes_back_as_it_was(example: Json) -> None:
     assert dumped(letta_from_langchain(translated([example]))) == dumped(parsed([example]))
 
 
-@settings(deadline=None)
 @given(row=ROWS)
 def test_whatever_a_row_says_it_comes_back_as_it_was(row: Json) -> None:
     assert dumped(letta_from_langchain(translated([row]))) == dumped(parsed([row]))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(rows=CONVERSATIONS)
 def test_every_row_of_a_conversation_comes_back_once(rows: list[Json]) -> None:
     back = letta_from_langchain(translated(rows))
     assert sorted(map(str, dumped(back))) == sorted(map(str, dumped(parsed(rows))))
 
 
-@settings(deadline=None)
 @given(row=ROWS)
 def test_what_a_row_says_is_in_the_message_itself(row: Json) -> None:
     assert [said(one) for one in letta_from_langchain(forgetful(translated([row])))] == [said(parsed([row])[0])]

@@ -52,13 +52,12 @@ def test_each_type_comes_back_as_it_was(example: Json) -> None:
     assert dumped(letta_from_llama_index(translated([example]))) == dumped(parsed([example]))
 
 
-@settings(deadline=None)
 @given(row=ROWS)
 def test_whatever_a_row_says_it_comes_back_as_it_was(row: Json) -> None:
     assert dumped(letta_from_llama_index(translated([row]))) == dumped(parsed([row]))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(rows=CONVERSATIONS)
 def test_every_row_of_a_conversation_comes_back_once_and_in_order(rows: list[Json]) -> None:
     assert dumped(letta_from_llama_index(translated(rows))) == dumped(parsed(rows))
@@ -92,7 +91,6 @@ def _is_file(part: Json) -> bool:
     return part["type"] == "image" and part["source"]["type"] == "letta"
 
 
-@settings(deadline=None)
 @given(row=ROWS.filter(_in_blocks_alone))
 def test_what_a_row_says_is_in_the_message_itself(row: Json) -> None:
     messages = translated([row])
