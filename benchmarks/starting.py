@@ -74,6 +74,7 @@ def first_token(url: str) -> list[Figure]:
 def imports() -> list[Figure]:
     """What an import takes beyond what it is built on; processor time of fresh interpreters."""
     ways = {
+        "import letta_adapters, beyond httpx + pydantic": (FLOOR, "import letta_adapters"),
         "import LettaClient, beyond httpx + pydantic": (FLOOR, "from letta_adapters import LettaClient"),
         "… and make one, and read an event": (FLOOR, FIRST_USE),
         "import letta-client, beyond httpx + pydantic": (FLOOR, "from letta_client import Letta"),
@@ -90,7 +91,7 @@ def imports() -> list[Figure]:
             what=what,
             value=1000 * (times[floor + more] - times[floor]),
             unit="ms",
-            budget=30 if what.startswith("import LettaClient") else None,
+            budget=30 if what.startswith(("import letta_adapters", "import LettaClient")) else None,
         )
         for what, (floor, more) in ways.items()
     ]

@@ -20,7 +20,7 @@ from letta_adapters.wire import (
     returns_of,
 )
 
-__all__ = ["Telling", "rows_of"]
+__all__ = ["Telling", "as_read", "rows_of"]
 
 _SHARED = 200
 """Rows back that another message of the same turn may be made of, too: the results of calls that ran side by side."""
@@ -44,6 +44,12 @@ class Telling:
     says: Callable[[], Sequence[Row]]
     read_from: Sequence[Any] | None = None
     changed: bool = False
+
+
+def as_read(row: Row) -> dict[str, Any]:
+    """A row as JSON that is read as the same row; in one that a program made its types are defaults that nobody set."""
+    from_server = isinstance(row, Unknown) or "message_type" in row.model_fields_set
+    return row.model_dump(mode="json", exclude_unset=from_server, exclude_none=not from_server)
 
 
 def rows_of(tellings: Iterable[Telling]) -> list[Row]:
@@ -80,9 +86,10 @@ def _place(rows: list[Row], origins: list[Any], raw: Any) -> int:
 def _joined(rows: list[Row], origins: Sequence[Any], made: list[Row]) -> list[Row]:
     """Put answers to calls to those that were made right before; gives what is left."""
     before = rows[-1] if rows and origins[-1] is None else None
-    if not isinstance(before, ApprovalResponseMessage) or not isinstance(made[0], ApprovalResponseMessage):
+    after = made[0] if made else None  # an answer without a word makes no row
+    if not isinstance(before, ApprovalResponseMessage) or not isinstance(after, ApprovalResponseMessage):
         return made
-    rows[-1] = before.model_copy(update={"approvals": [*(before.approvals or ()), *(made[0].approvals or ())]})
+    rows[-1] = before.model_copy(update={"approvals": [*(before.approvals or ()), *(after.approvals or ())]})
     return made[1:]
 
 

@@ -145,7 +145,7 @@ def _one_turn(job: Job) -> Flow:
                 raise
             yield from _wait_for_the_other_turn(job, busy, tries)
     except Gone:
-        sending.lost = None
+        sending.forget()
         raise
     finally:
         sending.remember()

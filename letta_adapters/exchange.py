@@ -283,19 +283,25 @@ def _read(body: bytes) -> _Told:
     text: Any = nested.get("detail") or nested.get("message") or cast("object", inner)
     reasons = _reasons(fields) or _reasons(nested)
     run_id = fields.get("run_id")
-    resets_in_ms = fields.get("timeToQuotaResetMs")
     return _Told(
         detail=_printable(f"{text} ({', '.join(reasons)})" if reasons else text) if text else None,
         code=str(nested.get("code", ""))[:_EXCERPT],
         run_id=run_id if isinstance(run_id, str) and _RUN_ID.fullmatch(run_id) else None,
         reasons=reasons,
-        resets_in=resets_in_ms / 1000 if isinstance(resets_in_ms, int | float) else None,
+        resets_in=_seconds(fields.get("timeToQuotaResetMs")),
         refused=fields.get("admitted") is False and fields.get("retryable") is True,
     )
 
 
 _DETAILS = ("detail", "details", "reason_text", "error", "message")
 """Where the cause may stand, the most telling first; `details` and `reason_text` are Letta Cloud's."""
+
+
+def _seconds(milliseconds: object) -> float | None:
+    if not isinstance(milliseconds, int | float) or isinstance(milliseconds, bool):
+        return None
+    # NaN and numbers too large for a clock (or for `float`) are no times.
+    return milliseconds / 1000 if abs(milliseconds) < 1e15 else None
 
 
 def _reasons(fields: Mapping[str, Any]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -43,6 +44,12 @@ class Item:
     position: int
     framework_id: str | None = None
 
+    @cached_property
+    def digest(self) -> str:
+        """A digest of what it says, made once: it may be an image of 20 MB, and each attempt has otids of its own."""
+        body = self.message.model_dump(mode="json", exclude={"otid"}, exclude_none=True)
+        return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
 
 def is_repeatable(items: Sequence[Item]) -> bool:
     """Whether a request has the same otids whoever makes it: any of it has an id of its framework or answers a call."""
@@ -74,7 +81,7 @@ def with_otids(
                     item.position,
                     item.message.role if isinstance(item.message, MessageCreate) else item.message.type,
                     item.framework_id if repeatable else nonce,
-                    _digest(item.message),
+                    item.digest,
                 )
             }
         )
@@ -84,8 +91,3 @@ def with_otids(
 
 def _otid(*parts: Any) -> str:
     return str(uuid5(_NAMESPACE, json.dumps(parts, separators=(",", ":"))))
-
-
-def _digest(message: MessageCreate | ApprovalCreate) -> str:
-    body = message.model_dump(mode="json", exclude={"otid"}, exclude_none=True)
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

@@ -23,6 +23,7 @@ from letta_adapters.wire import (
     ApprovalCreate,
     ApprovalRequestMessage,
     AssistantMessage,
+    Conversation,
     ErrorMessage,
     InputMessage,
     ReasoningMessage,
@@ -197,6 +198,7 @@ def what_became_of(
     at_most: float,
     idle_timeout: float,
     retries: int,
+    whole: bool = False,
 ) -> Reading[StoredTurn | None]:
     """The turn that a request became, once it has ended; `None` where the server has no trace of it.
 
@@ -210,6 +212,7 @@ def what_became_of(
         at_most: Seconds to wait for runs in flight that may be the one: input is not listed before a step ends.
         idle_timeout: Seconds without any new row after which its run is not waited for any longer.
         retries: Failures of one request after which reading is given up.
+        whole: Whether it was to be answered whole: such a run belongs to no conversation and never ends (measured).
 
     Raises:
         AnsweredOtherwise: The calls that the request answers have another answer.
@@ -218,7 +221,7 @@ def what_became_of(
     """
     if run_id is None and messages:
         run_id = yield from _find_run(
-            messages, conversation_id, agent_id, after=after, sent=sent, at_most=at_most, retries=retries
+            messages, conversation_id, agent_id, after=after, sent=sent, at_most=at_most, retries=retries, whole=whole
         )
     if run_id is None:
         return None
@@ -250,11 +253,14 @@ def _find_run(
     sent: bool,
     at_most: float,
     retries: int,
+    whole: bool,
 ) -> Reading[str | None]:
     busy = quiet = 0.0
     for tries in count():
         # Runs first: one that ends in between has its rows by the time that they are read.
         in_flight = yield from _in_flight(conversation_id, agent_id, retries=retries)
+        if whole and conversation_id != "default":
+            in_flight = [*in_flight, *(yield from _of_no_conversation(conversation_id, agent_id, retries=retries))]
         rows = yield from _rows_since(after, conversation_id, agent_id, retries=retries)
         run_id = run_that_stored(messages, rows, anchored=after is not None)
         if run_id is not None:
@@ -295,6 +301,8 @@ def _ended(run_id: str, *, idle_timeout: float, retries: int) -> Reading[Run]:
         if not run.in_flight:
             return run
         rows = yield from _rows_of_run(run_id, order="desc", limit=1, retries=retries)
+        if run.status == "created" and run.conversation_id is None and (reason := _reason_of(rows)):
+            return run.model_copy(update={"status": "completed", "stop_reason": reason})
         last = next((row.id for row in rows if not isinstance(row, Unknown)), None)
         waited = waited if last == newest else 0.0
         newest = last
@@ -306,10 +314,30 @@ def _ended(run_id: str, *, idle_timeout: float, retries: int) -> Reading[Run]:
     raise AssertionError("count() has no end")
 
 
+def _reason_of(newest: Sequence[Row]) -> str | None:
+    """Why a turn that was answered whole ended, whose record never says so (measured); `None` if it goes on."""
+    if any(isinstance(row, ApprovalRequestMessage) for row in newest):
+        return "requires_approval"
+    goes_on = any(isinstance(row, ToolCallMessage) for row in newest)
+    return "end_turn" if not goes_on and any(isinstance(row, AssistantMessage) for row in newest) else None
+
+
 def _in_flight(conversation_id: str, agent_id: str | None, *, retries: int) -> Reading[Sequence[Run]]:
-    query = runs_in_flight(conversation_id, agent_id)
-    runs = yield from _get("/v1/runs/", _RUNS.validate_json, query, retries=retries)
+    runs = yield from _get("/v1/runs/", _RUNS.validate_json, runs_in_flight(conversation_id, agent_id), retries=retries)
     return [run for run in runs if is_under_way(run, conversation_id)]
+
+
+def _of_no_conversation(conversation_id: str, agent_id: str | None, *, retries: int) -> Reading[Sequence[Run]]:
+    """Runs of the agent that may be a turn of this conversation which is answered whole: without rows so far."""
+    if agent_id is None:
+        path = f"/v1/conversations/{conversation_id}"
+        agent_id = (yield from _get(path, Conversation.model_validate_json, retries=retries)).agent_id
+    runs = yield from _in_flight("default", agent_id, retries=retries)
+    found: list[Run] = []
+    for run in runs:
+        if not (yield from _rows_of_run(run.id, order="desc", limit=1, retries=retries)):
+            found.append(run)
+    return found
 
 
 def _rows_since(

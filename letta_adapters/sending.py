@@ -43,6 +43,7 @@ class Sending:
         lost: The turn that the server may have taken, when the same call was made before and its end was not seen.
         look: Whether the conversation is looked at in any case.
         looked_again: Whether it was looked at once more since calls were found to wait.
+        begun: What was lost of calls that this one continues; it is remembered for them unless this one is answered.
     """
 
     job: Job
@@ -52,6 +53,7 @@ class Sending:
     lost: LostTurn | None
     look: bool = False
     looked_again: bool = False
+    begun: tuple[tuple[tuple[str, ...], LostTurn], ...] = ()
 
     @classmethod
     def of(cls, job: Job) -> Sending:
@@ -59,7 +61,8 @@ class Sending:
         first = job.plan()
         key = _key(job, first)
         lost = job.memory.take_lost(key)
-        continued = None if lost else _lost_before(job)
+        begun = _lost_before(job)
+        continued = begun[0][1] if begun and not lost else None
         lost = lost or continued
         elsewhere = lost is not None and lost.conversation_id != first.conversation_id
         return cls(
@@ -69,6 +72,7 @@ class Sending:
             nonce=lost.nonce if lost else uuid4().hex,
             lost=lost,
             look=continued is not None,
+            begun=begun,
         )
 
     def plan(self) -> Plan:
@@ -86,9 +90,15 @@ class Sending:
             self.into = replace(self.into, is_new=False)
 
     def remember(self) -> None:
-        """Remember a turn whose end was not seen."""
+        """Remember turns whose end was not seen."""
+        for key, turn in self.begun:
+            self.job.memory.lost(key, turn)
         if self.lost is not None:
             self.job.memory.lost(self.key, self.lost)
+
+    def forget(self) -> None:
+        """Forget what was lost: it was found, or where it was is gone."""
+        self.lost, self.begun = None, ()
 
     def send(self, made: Plan, patience: Patience, *, looked: bool) -> Flow:
         """Send what was planned, counting past failures of before.
@@ -110,7 +120,7 @@ class Sending:
                 after=made.asked_in or made.anchor_message_id,
             )
             if isinstance(outcome.result, FinishedTurn):
-                self.lost = None
+                self.forget()
                 is_old = made.stored_run_id is not None or outcome.replayed
                 return (yield from self._delivered(outcome.result, made, is_old=is_old))
             error = outcome.result
@@ -208,10 +218,10 @@ def _key(job: Job, first: Plan) -> tuple[str, ...]:
     return (job.server, repr((job.target, job.options)), *_otids(first, first.conversation_id or "", nonce=""))
 
 
-def _lost_before(job: Job) -> LostTurn | None:
-    """The turn that was lost when less was said, whose messages are looked for under the otids that they had."""
-    lost = (job.memory.take_lost(_key(earlier, earlier.plan())) for earlier in job.earlier)
-    return next(filter(None, lost), None)
+def _lost_before(job: Job) -> tuple[tuple[tuple[str, ...], LostTurn], ...]:
+    """The turns that were lost when less was said, latest first; they are looked for under the otids that they had."""
+    keys = [_key(earlier, earlier.plan()) for earlier in job.earlier]
+    return tuple((key, lost) for key in keys if (lost := job.memory.take_lost(key)) is not None)
 
 
 def _into(lost: LostTurn) -> Into:

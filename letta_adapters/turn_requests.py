@@ -101,6 +101,7 @@ class TurnRequests:
             at_most=at_most,
             idle_timeout=policy.idle_timeout,
             retries=policy.max_retries,
+            whole=self.request is not None and not self.request.streaming,
         )
 
     def _resume(self, run_id: str | None, last_seq: int) -> Request:

@@ -34,6 +34,7 @@ from langchain_letta.decisions import decision_kwargs
 from langchain_letta.events import message_from
 from letta_adapters.assembly import Assembly
 from letta_adapters.client.listing import id_of
+from letta_adapters.composing import as_read
 from letta_adapters.delivery_steps import Delivered
 from letta_adapters.events import FinishedTurn, PendingCall
 from letta_adapters.matching import Row, is_input, is_the_servers
@@ -233,7 +234,7 @@ class StoredToLangChain:
         return anchor.signed(self._anchor_key) if self._anchor_key else anchor
 
     def _stored(self, *rows: Row) -> dict[str, Any]:
-        raw = [row.model_dump(mode="json", exclude_unset=True) for row in rows]
+        raw = [as_read(row) for row in rows]
         return {STORED_KEY: {"conversation_id": self._conversation_id, "rows": raw}}
 
 

@@ -25,6 +25,7 @@ from llama_index.core.base.llms.types import ToolCallBlock as CallBlock
 
 from letta_adapters.client.endpoints import Endpoint
 from letta_adapters.client.listing import LEAST_PAGE, Page, id_of, pages_of
+from letta_adapters.composing import as_read
 from letta_adapters.matching import Row, is_the_servers
 from letta_adapters.system_text import digest_of
 from letta_adapters.wire import (
@@ -235,7 +236,7 @@ class StoredToLlamaIndex:
         known: dict[str, Any] | None = None,
         kwargs: dict[str, Any] | None = None,
     ) -> ChatMessage:
-        raw = [row.model_dump(mode="json", exclude_unset=True) for row in rows]
+        raw = [as_read(row) for row in rows]
         letta = {**self._place, "message_id": id_of(rows[-1]), **(known or {}), "rows": raw}
         message = ChatMessage(role=role, blocks=list(blocks), additional_kwargs={**(kwargs or {}), LETTA_KEY: letta})
         letta["said"] = said_by(message)  # so that a message that was changed since can be told

@@ -121,6 +121,10 @@ def _parts(message: ChatMessage, letta: dict[str, Any]) -> list[TurnPart]:
             parts.append(_server_result(one, len(parts)))
         elif kind == "Notice":
             parts.append(Notice(index=len(parts), message=_note(one["message"])))
+        elif kind == "ServerToolCall" and not _is_call(blocks[:1], one["tool_call_id"]):
+            # A message of `LettaAgent` has no block of it.
+            call_id, name, arguments = one["tool_call_id"], one["name"], one["arguments"]
+            parts.append(ServerToolCall(index=len(parts), tool_call_id=call_id, name=name, arguments=arguments))
         elif blocks:
             parts.append(_part(blocks.pop(0), len(parts), is_ours=kind == "PendingCall"))
     for block in blocks:
@@ -128,6 +132,10 @@ def _parts(message: ChatMessage, letta: dict[str, Any]) -> list[TurnPart]:
         is_ours = waits is None or (isinstance(block, ToolCallBlock) and block.tool_call_id in waits)
         parts.append(_part(block, len(parts), is_ours=is_ours))
     return parts
+
+
+def _is_call(blocks: Sequence[ContentBlock], call_id: str) -> bool:
+    return any(isinstance(block, ToolCallBlock) and block.tool_call_id == call_id for block in blocks)
 
 
 def _part(block: ContentBlock, index: int, *, is_ours: bool) -> TurnPart:

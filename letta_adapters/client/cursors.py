@@ -60,18 +60,20 @@ def onwards(ask: AskPage, rows: Sequence[Row]) -> Listing:
         guard.check(cursor, ids_of(rows))
 
 
-def backwards(ask: AskPage) -> Listing:
+def backwards(ask: AskPage, *, by_place: bool = False) -> Listing:
     """Read a list newest first: the very rows of the other direction, backwards.
 
     Args:
         ask: Makes the request for a page of the list in descending order.
+        by_place: Whether it is sorted by place, always as it is asked for: dates say nothing there, since a fork has a
+            prompt that is newer than what follows it.
 
     Raises:
         ProtocolError: The server does not go on behind what it gave, but begins again.
     """
     rows: Sequence[Row] = yield ask()
     guard: Guard | None = None
-    way = _Way(ask)
+    way = _Way(ask, by_place=by_place)
     while rows:
         messages = yield from way.newest_first(_messages(rows))
         yield Page(rows=[row for message in messages for row in reversed(message)])
@@ -85,9 +87,10 @@ def backwards(ask: AskPage) -> Listing:
 class _Way:
     """How a list is read newest first, as far as it has shown it."""
 
-    def __init__(self, ask: AskPage) -> None:
+    def __init__(self, ask: AskPage, *, by_place: bool) -> None:
         self._ask = ask
-        self._is_ascending: bool | None = None  # whether its pages are oldest first all the same
+        self._by_place = by_place
+        self._is_ascending = False if by_place else None  # whether its pages are oldest first all the same
         self._cursor: str | None = None  # the one that leads to what is older
 
     def newest_first(self, messages: list[list[Row]]) -> Generator[Endpoint[Any], Any, list[list[Row]]]:
@@ -109,7 +112,7 @@ class _Way:
             return (yield self._page(self._cursor, cursor))
         for name in ("before", "after"):
             rows: Sequence[Row] = yield self._page(name, cursor)
-            if rows and not _goes_back(rows, page):
+            if rows and not _goes_back(rows, page, by_place=self._by_place):
                 self._cursor = name
                 return rows
         return ()
@@ -122,11 +125,11 @@ def _messages(rows: Sequence[Row]) -> list[list[Row]]:
     return [list(group) for _, group in groupby(rows, id_of)]
 
 
-def _goes_back(rows: Sequence[Row], page: Iterable[list[Row]]) -> bool:
+def _goes_back(rows: Sequence[Row], page: Iterable[list[Row]], *, by_place: bool) -> bool:
     """Whether rows lead to where a page came from, and not behind its last message."""
     messages = list(page)
     known = {id_of(message[0]) for message in messages}
-    return any(id_of(row) in known or is_older(messages[-1][0], row) for row in rows)
+    return any(id_of(row) in known or (not by_place and is_older(messages[-1][0], row)) for row in rows)
 
 
 def id_of(row: Row) -> str | None:

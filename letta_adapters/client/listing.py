@@ -105,7 +105,7 @@ def _in_order_of_time(
         beginning: Sequence[Row] = yield places(order="asc", limit=_FIRST_PLACES)
         if not _is_fork(beginning, said):
             return onwards(times, said) if order == "asc" else backwards(times)
-    return onwards(places, rows) if order == "asc" else backwards(places)
+    return onwards(places, rows) if order == "asc" else backwards(places, by_place=True)
 
 
 def _read(ask: AskPage, order: Order) -> Listing:

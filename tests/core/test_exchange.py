@@ -118,6 +118,13 @@ def test_a_body_that_is_no_envelope_still_gives_an_error(status: int, body: byte
     assert isinstance(_error(status, body), errors.LettaError)
 
 
+@pytest.mark.parametrize("told", ["1" + "0" * 400, "1e300", "NaN", "true", '"soon"'])
+def test_a_time_that_is_none_is_left_out(told: str) -> None:
+    error = _error(429, f'{{"error": "x", "reasons": ["exceeded-quota"], "timeToQuotaResetMs": {told}}}'.encode())
+    assert isinstance(error, errors.QuotaExceeded)
+    assert error.resets_in is None
+
+
 def test_a_body_that_is_nested_without_end_still_gives_an_error() -> None:
     assert isinstance(_error(502, b"[" * 60_000), errors.ServerError)
 

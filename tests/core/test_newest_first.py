@@ -162,6 +162,21 @@ def test_a_conversation_that_was_compacted_is_read_in_order_of_time() -> None:
     assert asked.count(PLACES) == 2  # its beginning alone
 
 
+@pytest.mark.parametrize("kind", [of_conversation, of_cloud])
+@pytest.mark.parametrize("page_size", [4, 7, 12, 13, 100])
+def test_a_fork_whose_prompt_is_newer_than_what_follows_it_is_read_backwards(kind: Kind, page_size: int) -> None:
+    prompt: Json = {
+        "message_type": "system_message",
+        "id": "message-prompt",
+        "content": "x",
+        "date": "2026-02-01T00:00:00Z",
+    }
+    places = [[prompt], *dialogue(12, seconds=lambda number: number)]
+    steps = ask(Server(kind(places)), pages_of("conv-1", "agent-1", page_size=page_size, order="desc"))
+    rows = [(id_of(one), one.message_type) for page in steps for one in page.rows]
+    assert rows == [(one["id"], one["message_type"]) for one in _rows(places)[::-1]]
+
+
 def unknown_cursor(query: dict[str, str]) -> Sequence[Json]:
     """A server that has lost a message gives the newest rows."""
     rest = {name: value for name, value in query.items() if name not in ("before", "after")}

@@ -8,6 +8,7 @@ from letta_adapters.delivery_steps import TurnOptions, TurnOutcome
 from letta_adapters.errors import ConnectFailed, InvalidRequest, TurnInterrupted
 from letta_adapters.memory import TurnMemory
 from letta_adapters.planner import Target
+from letta_adapters.transcript import HumanEntry
 from letta_adapters.wire import Conversation
 from tests.core.play import Clock
 from tests.delivery.flows import FOLLOWED, GONE, NAMELESS, PROMPT, asked, begin, claim, finish, interrupted, otids, sent
@@ -47,6 +48,18 @@ def test_a_lost_turn_is_still_known_when_its_retry_does_not_get_through() -> Non
     next(again)
     with pytest.raises(ConnectFailed):
         again.send(TurnOutcome(result=ConnectFailed("refused"), run_id=None, replayed=False))
+    assert otids(next(begin(NAMELESS, memory=memory))) == lost
+
+
+def test_a_lost_turn_is_still_known_when_a_call_that_says_more_is_given_up() -> None:
+    memory = TurnMemory()
+    flow = begin(NAMELESS, memory=memory)
+    lost = otids(next(flow))
+    with pytest.raises(TurnInterrupted):
+        flow.send(interrupted())
+    longer = begin([*NAMELESS, HumanEntry(content="and more")], memory=memory)
+    next(longer)
+    longer.close()
     assert otids(next(begin(NAMELESS, memory=memory))) == lost
 
 

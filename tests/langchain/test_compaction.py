@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
@@ -13,8 +13,8 @@ from langchain_letta import ChatLetta, LettaChatMessageHistory
 from letta_adapters.errors import ConversationBusy
 from letta_adapters.wire import CompactionResponse, CompactionSettings
 from tests.conftest import Backend, fresh_agent, fresh_conversation
-from tests.contract.wire import Wire
-from tests.langchain.support import conversation_of, fold, letta
+from tests.contract.wire import Wire, until
+from tests.langchain.support import conversation_of, fold, letta, new_gate
 
 SMALL = 130
 """Tokens of a window that every answer of the scripted model fills, so that the server compacts it by itself."""
@@ -91,6 +91,23 @@ def test_a_turn_that_is_being_sent_is_not_compacted_away(pinned: ChatLetta) -> N
             hasty.compact()
     finally:
         hold.release()
+
+
+@both_ways
+async def test_a_conversation_is_compacted_once_a_turn_that_was_left_has_ended(
+    blocking: bool, pinned: ChatLetta, backend: Backend
+) -> None:
+    messages, gate = dialogue(pinned), new_gate()
+    stream = pinned.stream([*messages, HumanMessage(f"[[hold {gate} 1]] [[say one two]]", id="m3")])
+    next(stream)
+    cast("Any", stream).close()
+    with pytest.raises(ConversationBusy):
+        await compacted(pinned, [], blocking=blocking)
+    backend.open_gate(gate)
+    with Wire(backend.base_url) as wire:
+        until(lambda: [run["completed_at"] is None for run in wire.runs(str(pinned.conversation_id))] == 3 * [False])
+    done = await compacted(pinned, [], blocking=blocking)
+    assert done.num_messages_after < done.num_messages_before
 
 
 @both_ways

@@ -10,11 +10,13 @@ import pytest
 from langchain_core.messages import messages_from_dict, messages_to_dict
 
 from langchain_letta import ChatLetta
-from letta_adapters.errors import ProtocolError
+from letta_adapters import LettaClient
+from letta_adapters.errors import ConversationBusy, ProtocolError, TurnInterrupted
+from letta_adapters.testing import FakeLetta
 from letta_adapters.testing.token_data import SGLANG
 from tests.conftest import Backend, fresh_agent
 from tests.langchain.readback import Reader
-from tests.langchain.support import Ask, each_way, letta
+from tests.langchain.support import Ask, each_way, human, letta, new_gate
 
 TOKEN = {
     "token": "Hi",
@@ -91,6 +93,29 @@ def test_an_answer_that_cannot_be_read_is_looked_for_and_never_asked_for_again()
     with pytest.raises(ProtocolError, match="none of a turn"):
         server.model(return_logprobs=True, timeout=0.05).invoke("Hello")
     assert len(server.sent) == 1
+
+
+@each_way
+async def test_an_answer_that_outlasts_the_timeout_is_read_back_and_never_asked_for_again(ask: Ask) -> None:
+    """Nobody can resume a turn that is answered whole, and the server does not say which conversation its run is of."""
+    gate = new_gate()
+    with FakeLetta() as fake, LettaClient(base_url=fake.base_url) as client:
+        agent = client.agents.create(name="a", model="vllm/scripted")
+        place: dict[str, Any] = {
+            "conversation_id": client.conversations.create(agent_id=agent.id).id,
+            "base_url": fake.base_url,
+        }
+        hasty = ChatLetta(**place, return_logprobs=True, timeout=0.3, busy_timeout=0)
+        asked = [human(f"[[hold {gate}]] [[say hello]]")]
+        for _ in range(2):
+            with pytest.raises((TurnInterrupted, ConversationBusy)):
+                await ask(hasty, asked)
+        fake.open_gate(gate)
+        answer = await ask(ChatLetta(**place, return_logprobs=True), asked)
+        assert answer.text == "hello"
+        assert [r.method for r in fake.requests if r.path.endswith("/messages")].count("POST") == 1
+        with Reader(fake.base_url) as reader:
+            assert reader.story(place["conversation_id"]) == [("user", asked[0].text), ("assistant", "hello")]
 
 
 @each_way

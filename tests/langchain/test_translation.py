@@ -54,6 +54,23 @@ def forgetful(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
     return list(messages)
 
 
+def test_rows_that_a_program_made_come_back_as_they_were() -> None:
+    made = letta_from_langchain([HumanMessage("Hello"), AIMessage("Hi")])
+    back = letta_from_langchain(langchain_from_letta(made, **PLACE))
+    assert [(row.message_type, said(row)) for row in back] == [(row.message_type, said(row)) for row in made]
+    assert [row.message_type for row in back] == ["user_message", "assistant_message"]
+
+
+def test_an_answer_without_a_word_makes_no_row() -> None:
+    call = AIMessage("", tool_calls=[{"id": "c1", "name": "f", "args": {}}])
+    rows = letta_from_langchain([HumanMessage("a"), call, ToolMessage("r", tool_call_id="c1"), AIMessage("")])
+    assert [row.message_type for row in rows] == [
+        "user_message",
+        "approval_request_message",
+        "approval_response_message",
+    ]
+
+
 @pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES.keys())
 def test_each_type_comes_back_as_it_was(example: Json) -> None:
     assert dumped(letta_from_langchain(translated([example]))) == dumped(parsed([example]))

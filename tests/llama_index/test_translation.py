@@ -19,8 +19,10 @@ from llama_index.core.base.llms.types import (
 )
 
 from letta_adapters import LettaClient
+from letta_adapters.delivery_steps import Delivered
 from letta_adapters.events import FinishedTurn, Notice, PendingCall, ServerToolCall, ServerToolResult, Text
 from letta_adapters.matching import Row
+from letta_adapters.transcript import anchor_of
 from letta_adapters.wire import (
     ApprovalResponseMessage,
     AssistantMessage,
@@ -32,6 +34,7 @@ from letta_adapters.wire import (
     returns_of,
 )
 from llama_index_letta import letta_from_llama_index, llama_index_from_letta
+from llama_index_letta.agent_answers import answer_message
 from llama_index_letta.messages import message_from_turns
 from tests.conftest import Backend
 from tests.snapshots import check
@@ -45,6 +48,28 @@ def translated(rows: Sequence[Json]) -> list[ChatMessage]:
     """What rows become, by way of a file."""
     messages = llama_index_from_letta(parsed(rows), **PLACE)
     return [ChatMessage.model_validate(json.loads(message.model_dump_json())) for message in messages]
+
+
+def test_rows_that_a_program_made_come_back_as_they_were() -> None:
+    made = letta_from_llama_index([ChatMessage("Hello"), ChatMessage("Hi", role="assistant")])
+    back = letta_from_llama_index(llama_index_from_letta(made, conversation_id="conv-1", agent_id="agent-1"))
+    assert [row.message_type for row in back] == [row.message_type for row in made]
+    assert [row.message_type for row in back] == ["user_message", "assistant_message"]
+
+
+def test_an_answer_of_a_workflows_agent_keeps_the_calls_of_the_servers_tools() -> None:
+    parts = (
+        ServerToolCall(index=0, tool_call_id="c1", name="f", arguments="{}"),
+        ServerToolResult(index=1, tool_call_id="c1", content="r", status="success"),
+        Text(index=2, text="done"),
+    )
+    turn = FinishedTurn(
+        conversation_id="conv-1", agent_id="agent-1", message_ids=("message-1",), parts=parts, stop_reason="end_turn"
+    )
+    anchor = anchor_of(turn, system_hash=None)
+    message = answer_message(Delivered(turn=turn, anchor=anchor), anchor, "bob", [])
+    kinds = [row.message_type for row in letta_from_llama_index([ChatMessage("hi"), message])]
+    assert kinds == ["user_message", "tool_call_message", "tool_return_message", "assistant_message"]
 
 
 @pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES.keys())
