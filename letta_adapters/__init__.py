@@ -61,11 +61,20 @@ _ELSEWHERE = {
 }
 """Where a name is, if not in `loop`."""
 
+_MODULES = frozenset({"client", "errors", "events", "loop", "wire"})
+"""What can be reached without an import of its own, as `letta_adapters.errors`."""
+
 
 def __getattr__(name: str) -> object:
     """Import what is asked for, and with it nothing that is not: a program that runs no tools needs no tool loop."""
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(import_module(f"{__name__}.{_ELSEWHERE.get(name, 'loop')}"), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_MODULES})

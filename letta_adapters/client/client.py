@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isfinite
+from threading import TIMEOUT_MAX
 from typing import TypeGuard, TypeVar
 
 import httpx
@@ -190,4 +190,4 @@ def _policy(timeout: object, max_retries: object, busy_timeout: object) -> TurnP
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= TIMEOUT_MAX

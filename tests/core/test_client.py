@@ -164,7 +164,7 @@ def test_a_server_without_redis_is_used_in_the_foreground() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("timeout", value) for value in (0, -1.0, math.nan, math.inf, None, "9")),
+        *(("timeout", value) for value in (0, -1.0, math.nan, math.inf, 10**400, None, "9")),
         *(("busy_timeout", value) for value in (-1, math.nan, math.inf, None)),
         *(("max_retries", value) for value in (-1, 1.5, True, None)),
     ],
