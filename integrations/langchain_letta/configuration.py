@@ -126,8 +126,9 @@ class ConfiguredModel(BaseChatModel):
     They are as `ChatOpenAI` has them: `{"content": [{"token", "logprob", "bytes", "top_logprobs"}], "refusal"}`.
 
     Such an answer comes whole, as JSON, since no stream tells it: `stream` gives all at once, and a connection that is
-    lost is not resumed; what became of the turn is read back. Letta Cloud is to heed it in every conversation; a
-    self-hosted 0.16.8 does in an agent's default one only, and leaves out reasoning.
+    lost is not resumed; what became of the turn is read back. JSON has no pings, so a turn that takes longer than
+    `timeout` counts as lost: `TurnInterrupted`, and the same request made again reads its answer. Letta Cloud is to
+    heed it in every conversation; a self-hosted 0.16.8 does in an agent's default one only, and leaves out reasoning.
     """
 
     top_logprobs: int | None = None
