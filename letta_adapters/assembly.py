@@ -151,7 +151,12 @@ class Assembly:
         return not isinstance(message, (UserMessage, SystemMessage, ApprovalResponseMessage))
 
     def _name(self, message: KnownMessage) -> None:
-        """Keep the id. A step that asks for approval is stored under that request's id alone (measured)."""
+        """Keep the id, unless it is that of an event, which no conversation stores.
+
+        A step that asks for approval is stored under that request's id alone (measured).
+        """
+        if isinstance(message, EventMessage):
+            return
         if isinstance(message, ApprovalRequestMessage):
             self._asked_in = message.id
             if message.step_id is not None:

@@ -156,6 +156,8 @@ class Sending:
             override_model=options.override_model,
             override_system=made.override_system or options.override_system,
             include_return_message_types=options.include_return_message_types,
+            # Letta Cloud tells nothing of a compaction unasked, and what comes after one has to be looked for.
+            include_compaction_messages=True,
             background=options.background is not False,
             whole=options.whole,
             return_logprobs=options.return_logprobs or None,

@@ -75,6 +75,7 @@ class LoopRequest:
             "override_model": self.override_model,
             "override_system": self.override_system,
             "include_return_message_types": self.include_return_message_types,
+            "include_compaction_messages": True,  # Letta Cloud tells nothing of one unasked
             "background": self.background,
             **({} if send.settling else self._token_data),
         }

@@ -20,6 +20,7 @@ from letta_adapters.testing.cloud import over_quota, shutting_down
 from llama_index_letta import LettaChatEngine
 from tests.contract.wire import Wire
 from tests.faults.proxy import Cut, End, FaultProxy, Lane, Where
+from tests.langchain.test_compaction import SMALL
 
 LONG = "[[say one two three four five six]]"
 CUTS = [
@@ -165,6 +166,36 @@ def test_a_history_lists_a_summary_as_what_it_is(
     texts = [str(message.text) for message in history.messages]
     assert [word for word in texts if word in ("one", "two", "three", "four")] == ["one", "two", "three", "four"]
     assert not any("system_alert" in text for text in texts)
+
+
+@pytest.fixture
+def crowded_id(witness: Wire) -> str:
+    """An agent whose context is full after every answer."""
+    fields = {"name": "crowded", "system": "Be kind.", "memory_blocks": [], "context_window_limit": SMALL}
+    return str(witness.http.post("/v1/agents/", json=fields).raise_for_status().json()["id"])
+
+
+def test_a_compaction_during_a_turn_is_in_the_answer_and_what_others_said_behind_it_is_seen(
+    cloud: FakeLetta, key: SecretStr, witness: Wire, crowded_id: str
+) -> None:
+    model = ChatLetta(agent_id=crowded_id, base_url=cloud.base_url, api_key=key)
+    messages: list[AnyMessage] = [HumanMessage("[[say one]]", id="m1")]
+    messages.append(model.invoke(messages))
+    (compaction,) = _answer(messages).response_metadata["letta"]["compactions"]
+    assert "one" in compaction["summary"]
+    conversation_id = place(_answer(messages))
+    assert compaction["message_id"] in [row["id"] for row in witness.stored(conversation_id)]
+    witness.post(conversation_id, {"role": "user", "content": "[[say meanwhile]]"})
+    answer = model.invoke([*messages, HumanMessage("[[say two]]", id="m2")])
+    assert place(answer) != conversation_id
+    assert "[[say two]]" not in said(witness, conversation_id)
+
+
+def test_a_compaction_during_a_turn_of_an_engine_is_in_its_response(cloud: FakeLetta, crowded_id: str) -> None:
+    with LettaChatEngine.from_defaults(agent_id=crowded_id, base_url=cloud.base_url, api_key=cloud.api_key) as engine:
+        response = engine.chat("[[say one]]")
+    (compaction,) = response.metadata["compactions"] if response.metadata else ()
+    assert "one" in compaction["summary"]
 
 
 def test_an_engine_answers_streams_and_runs_its_tools(engine: LettaChatEngine, witness: Wire) -> None:

@@ -143,6 +143,9 @@ OTHERS: dict[str, Scenario] = {
     "an open call of a stranger behind a compaction": Scenario(
         pinned="conversation", moves=(Say(), Say(compacts=True), Stranger(calls=True), Say())
     ),
+    "what others said behind a compaction that Letta Cloud makes": Scenario(
+        ids=False, cloud=True, moves=(Say(), Say(compacts=True), Stranger(calls=False), Say())
+    ),
     "half of a turn of another process": Scenario(
         ids=False, moves=(Say(), Say(rounds=(1,), works=False), Together(apart=True, same=True, schedule=(0,)))
     ),
