@@ -18,9 +18,10 @@ from letta_adapters import errors
 from letta_adapters.testing import FakeLetta
 from letta_adapters.testing.cloud import over_quota, shutting_down
 from llama_index_letta import LettaChatEngine
-from tests.contract.wire import Wire
+from tests.contract.wire import Json, Wire
 from tests.faults.proxy import Cut, End, FaultProxy, Lane, Where
 from tests.langchain.test_compaction import SMALL
+from tests.llama_index.support import metadata_of
 
 LONG = "[[say one two three four five six]]"
 CUTS = [
@@ -171,7 +172,7 @@ def test_a_history_lists_a_summary_as_what_it_is(
 @pytest.fixture
 def crowded_id(witness: Wire) -> str:
     """An agent whose context is full after every answer."""
-    fields = {"name": "crowded", "system": "Be kind.", "memory_blocks": [], "context_window_limit": SMALL}
+    fields: Json = {"name": "crowded", "system": "Be kind.", "memory_blocks": [], "context_window_limit": SMALL}
     return str(witness.http.post("/v1/agents/", json=fields).raise_for_status().json()["id"])
 
 
@@ -194,7 +195,7 @@ def test_a_compaction_during_a_turn_is_in_the_answer_and_what_others_said_behind
 def test_a_compaction_during_a_turn_of_an_engine_is_in_its_response(cloud: FakeLetta, crowded_id: str) -> None:
     with LettaChatEngine.from_defaults(agent_id=crowded_id, base_url=cloud.base_url, api_key=cloud.api_key) as engine:
         response = engine.chat("[[say one]]")
-    (compaction,) = response.metadata["compactions"] if response.metadata else ()
+    (compaction,) = metadata_of(response)["compactions"]
     assert "one" in compaction["summary"]
 
 
