@@ -28,6 +28,7 @@ these fixtures alone, named as arguments: on real servers, tests that name none 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Callable, Generator, Iterator
@@ -96,6 +97,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # On Python 3.10 the first to ask for the main thread's loop has one made, and pytest-asyncio asks and closes none.
+    asyncio.set_event_loop(None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell's job in the background ignores Ctrl-C, and so would the processes that tests send one to.
         signal.signal(signal.SIGINT, signal.default_int_handler)

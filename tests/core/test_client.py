@@ -200,8 +200,6 @@ async def test_the_asynchronous_client_does_the_same(async_client: AsyncLettaCli
         await async_client.agents.retrieve(agent.id)
 
 
-# On Python 3.10 pytest-asyncio leaves a loop of its own behind, which is found when ours are looked for.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_one_client_serves_several_event_loops_and_keeps_none_alive(fake: FakeLetta) -> None:
     client = AsyncLettaClient(base_url=fake.base_url)
     loops: list[weakref.ref[asyncio.AbstractEventLoop]] = []
