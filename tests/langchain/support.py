@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import reduce
 from typing import Any, cast
@@ -22,6 +23,10 @@ PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgG
 CALL = '[[call add {"a": 1, "b": 2}]]'
 TWO_CALLS = '[[call add {"a": 1, "b": 2}]] [[call multiply {"a": 3, "b": 4}]]'
 IN_SEQUENCE = f'{CALL} [[next]] [[call multiply {{"a": 3, "b": 4}}]] [[next]] [[say It is 3 and 12]]'
+
+config_in_tasks = pytest.mark.skipif(
+    sys.version_info < (3, 11), reason="LangGraph hands the config to what a task calls from Python 3.11 on"
+)
 
 Model = Runnable[LanguageModelInput, AIMessage]
 Ask = Callable[[Model, LanguageModelInput], Awaitable[AIMessage]]

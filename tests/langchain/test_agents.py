@@ -20,7 +20,7 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langchain_letta import ChatLetta
 from tests.conftest import Backend
 from tests.langchain.readback import Reader, story_of
-from tests.langchain.support import IN_SEQUENCE, TWO_CALLS, agent_of, asked, conversation_of, new_gate
+from tests.langchain.support import IN_SEQUENCE, TWO_CALLS, agent_of, asked, config_in_tasks, conversation_of, new_gate
 
 Saver = Any
 OpenSaver = Callable[[], AbstractAsyncContextManager[Saver]]
@@ -206,6 +206,7 @@ def test_messages_are_streamed(model: ChatLetta) -> None:
     check_streamed_messages([message for message, _ in streamed])
 
 
+@config_in_tasks
 async def test_messages_are_streamed_async(model: ChatLetta) -> None:
     streamed = agent_of(model).astream(asked(IN_SEQUENCE), stream_mode="messages")
     check_streamed_messages([message async for message, _ in streamed])

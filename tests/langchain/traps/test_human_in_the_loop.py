@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any, Literal
 
 import pytest
@@ -13,7 +12,7 @@ from langgraph.types import Command
 
 from langchain_letta import ChatLetta
 from tests.langchain.readback import Reader
-from tests.langchain.support import CALL, TWO_CALLS, agent_of, asked, conversation_of
+from tests.langchain.support import CALL, TWO_CALLS, agent_of, asked, config_in_tasks, conversation_of
 from tests.langchain.traps.support import expect, results, thread, users
 
 Mode = Literal["batched", "per_call"]
@@ -77,7 +76,7 @@ def test_what_a_person_decides_reaches_the_agent_once(
     assert len(reader.conversations(agent_id)) == 1
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="LangGraph interrupts a task from Python 3.11 on")
+@config_in_tasks
 @each_mode
 @each_decision
 async def test_what_a_person_decides_reaches_the_agent_once_async(

@@ -66,9 +66,9 @@ async def test_a_turn_that_an_agent_lost_and_asks_for_again_is_stored_once_async
 ) -> None:
     wire = Wire(error=httpx.ReadError)
     async with async_client(wire) as http:
-        lost = model.model_copy(update={"http_async_client": http, "max_retries": 0})
-        config = {**thread(), "callbacks": [Mends(wire)]}
-        messages = (await retrying(lost).ainvoke(asked(CALL), config))["messages"]
+        given = {"http_async_client": http, "max_retries": 0, "callbacks": [Mends(wire)]}
+        lost = model.model_copy(update=given)
+        messages = (await retrying(lost).ainvoke(asked(CALL), thread()))["messages"]
     assert messages[-1].text == "The tools answered: 3"
     expect(reader, messages)
     assert reader.conversations(agent_id) == [conversation_of(messages[-1])]

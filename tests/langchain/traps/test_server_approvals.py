@@ -41,6 +41,7 @@ from tests.langchain.support import (
     blocking_and_async,
     by_stream,
     call_ids,
+    config_in_tasks,
     conversation_of,
     each_way,
     human,
@@ -272,6 +273,7 @@ def test_an_interrupt_asks_and_the_agent_goes_on(
     assert decisions(reader, messages[-1]) == [("approval", approve, None)]
 
 
+@config_in_tasks
 @pytest.mark.usefixtures("parallel_calls")
 async def test_tools_of_the_program_run_meanwhile_and_all_is_answered_together(
     model: ChatLetta, reader: Reader, guarded: str
