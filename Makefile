@@ -15,7 +15,8 @@ LOWEST := $(firstword $(PYTHONS)) --resolution lowest-direct
 BOUNDS := python -m tests.packaging.bounds
 SUITE := python -m pytest -n 2
 CORE := $(addprefix tests/,cli contract core coverage delivery fuzz hostile loop planner recorded)
-FRAMEWORKS := $(addprefix --ignore=tests/,cli/test_prune.py hostile/test_secrets.py planner/test_docs.py)
+FRAMEWORKS := $(addprefix --ignore=tests/,cli/test_prune.py contract/test_this_package.py hostile/test_secrets.py \
+	planner/test_docs.py)
 
 .PHONY: demo test check server server-stop live record bench bench-faults fuzz nightly clean dist packages notes matrix
 
