@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from letta_adapters.client import AsyncLettaClient, LettaClient
 from letta_adapters.client.asking import aask, ask
@@ -14,7 +14,10 @@ from letta_adapters.errors import NotFound
 from letta_adapters.events import FinishedTurn, Notice
 from letta_adapters.locks import Hold
 from letta_adapters.under_way import is_stale, is_under_way
-from letta_adapters.wire import CompactionResponse, CompactionSettings, Run, SummaryMessage
+from letta_adapters.wire import Run, SummaryMessage
+
+if TYPE_CHECKING:
+    from letta_adapters.wire import CompactionResponse, CompactionSettings
 
 __all__ = ["acompact", "compact", "compaction_of", "compactions_in"]
 

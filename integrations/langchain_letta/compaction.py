@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from langchain_core.messages import BaseMessage
 
@@ -11,7 +12,9 @@ from langchain_letta.messages import from_langchain
 from langchain_letta.overrides import OverridableModel
 from letta_adapters.compacting import acompact, compact
 from letta_adapters.transcript import AssistantEntry, trusted
-from letta_adapters.wire import CompactionResponse, CompactionSettings
+
+if TYPE_CHECKING:
+    from letta_adapters.wire import CompactionResponse, CompactionSettings
 
 __all__ = ["CompactableModel"]
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Collection, Generator, Iterator, Sequ
 from contextlib import aclosing, closing
 from copy import copy
 from dataclasses import replace
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import AIMessage, BaseMessage
@@ -24,7 +24,10 @@ from letta_adapters.client.endpoints import Endpoint, check_agent_id, check_conv
 from letta_adapters.client.listing import LEAST_PAGE
 from letta_adapters.client.settings import Settings
 from letta_adapters.compacting import acompact, compact
-from letta_adapters.wire import CompactionResponse, CompactionSettings, MessageType
+from letta_adapters.wire import MessageType
+
+if TYPE_CHECKING:
+    from letta_adapters.wire import CompactionResponse, CompactionSettings
 
 __all__ = ["LettaChatMessageHistory", "OnNewMessages"]
 

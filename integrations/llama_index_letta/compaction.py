@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from letta_adapters.compacting import acompact, compact
 from letta_adapters.loop import WholeTurn
-from letta_adapters.wire import CompactionResponse, CompactionSettings
 from llama_index_letta.repl import TerminalChat
 from llama_index_letta.turns import Turns
+
+if TYPE_CHECKING:
+    from letta_adapters.wire import CompactionResponse, CompactionSettings
 
 __all__ = ["CompactableChat"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter
 
@@ -31,10 +31,12 @@ from letta_adapters.wire import (
     KnownMessage,
     MessageType,
     Model,
-    ModelSettings,
     Unknown,
     parse_messages,
 )
+
+if TYPE_CHECKING:
+    from letta_adapters.wire import ModelSettings
 
 __all__ = [
     "Endpoint",

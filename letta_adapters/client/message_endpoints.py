@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter
 from typing_extensions import Unpack
@@ -16,9 +16,6 @@ from letta_adapters.reading import messages_path
 from letta_adapters.wire import (
     Agent,
     AsyncTurnRequest,
-    CompactionRequest,
-    CompactionResponse,
-    CompactionSettings,
     InputModel,
     KnownMessage,
     LettaResponse,
@@ -29,6 +26,9 @@ from letta_adapters.wire import (
     Unknown,
     parse_messages,
 )
+
+if TYPE_CHECKING:
+    from letta_adapters.wire import CompactionResponse, CompactionSettings
 
 __all__ = [
     "answer_agent_message",
@@ -260,6 +260,8 @@ def compact_agent(
 
 
 def _compact(path: str, settings: CompactionSettings | None, agent_id: str | None) -> Endpoint[CompactionResponse]:
+    from letta_adapters.wire import CompactionRequest, CompactionResponse  # few programs compact by hand
+
     body = _sent(CompactionRequest(compaction_settings=settings, agent_id=agent_id))
     if settings is not None and "clip_chars" in settings.model_fields_set:
         body["compaction_settings"]["clip_chars"] = settings.clip_chars  # null says that nothing is cut

@@ -1,12 +1,14 @@
-"""The API's types, as pydantic models: a closed union of what is known, and `Unknown` for the rest."""
+"""The API's types, as pydantic models: a closed union of what is known, and `Unknown` for the rest.
+
+What few programs name is loaded when it is asked for: pydantic takes about a millisecond to make a class.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from letta_adapters.wire.base import Handle, InputModel, Unknown, WireModel
-from letta_adapters.wire.compaction import (
-    CompactionRequest,
-    CompactionResponse,
-    CompactionSettings,
-    CompactionStats,
-)
 from letta_adapters.wire.content import (
     Base64Image,
     ContentPart,
@@ -25,17 +27,11 @@ from letta_adapters.wire.content import (
     UrlImage,
     text_of,
 )
-from letta_adapters.wire.internal import (
-    FunctionCall,
-    InternalMessage,
-    InternalToolCall,
-    InternalToolReturn,
-    MessageRole,
-)
 from letta_adapters.wire.messages import (
     ApprovalRequestMessage,
     ApprovalResponseMessage,
     AssistantMessage,
+    CompactionStats,
     EventMessage,
     HiddenReasoningMessage,
     KnownMessage,
@@ -50,35 +46,6 @@ from letta_adapters.wire.messages import (
     calls_of,
     parse_messages,
     returns_of,
-)
-from letta_adapters.wire.model_settings import (
-    AnthropicModelSettings,
-    AzureModelSettings,
-    BasetenModelSettings,
-    BedrockModelSettings,
-    ChatGPTOAuthModelSettings,
-    ChatGPTOAuthReasoning,
-    ClearableThinking,
-    DeepseekModelSettings,
-    GoogleAIModelSettings,
-    GoogleVertexModelSettings,
-    GroqModelSettings,
-    JsonObjectResponseFormat,
-    JsonSchemaResponseFormat,
-    ModelSettings,
-    MoonshotCodingModelSettings,
-    MoonshotModelSettings,
-    OpenAIModelSettings,
-    OpenRouterModelSettings,
-    Reasoning,
-    ResponseFormat,
-    SGLangModelSettings,
-    TextResponseFormat,
-    Thinking,
-    ThinkingConfig,
-    TogetherModelSettings,
-    XAIModelSettings,
-    ZAIModelSettings,
 )
 from letta_adapters.wire.requests import (
     ApprovalCreate,
@@ -115,13 +82,56 @@ from letta_adapters.wire.stream import (
 from letta_adapters.wire.summaries import packed_alert, summary_of
 from letta_adapters.wire.tokens import Logprobs, TokenLogprob, TokenTurn, TopLogprob
 from letta_adapters.wire.tools import Approval, ApprovalReturn, ToolCall, ToolCallDelta, ToolReturn
-from letta_adapters.wire.updates import (
-    MessageUpdate,
-    UpdateAssistantMessage,
-    UpdateReasoningMessage,
-    UpdateSystemMessage,
-    UpdateUserMessage,
-)
+
+if TYPE_CHECKING:
+    from letta_adapters.wire.compaction import (
+        CompactionRequest,
+        CompactionResponse,
+        CompactionSettings,
+    )
+    from letta_adapters.wire.internal import (
+        FunctionCall,
+        InternalMessage,
+        InternalToolCall,
+        InternalToolReturn,
+        MessageRole,
+    )
+    from letta_adapters.wire.model_settings import (
+        AnthropicModelSettings,
+        AzureModelSettings,
+        BasetenModelSettings,
+        BedrockModelSettings,
+        ChatGPTOAuthModelSettings,
+        ChatGPTOAuthReasoning,
+        ClearableThinking,
+        DeepseekModelSettings,
+        GoogleAIModelSettings,
+        GoogleVertexModelSettings,
+        GroqModelSettings,
+        JsonObjectResponseFormat,
+        JsonSchemaResponseFormat,
+        ModelSettings,
+        MoonshotCodingModelSettings,
+        MoonshotModelSettings,
+        OpenAIModelSettings,
+        OpenRouterModelSettings,
+        Reasoning,
+        ResponseFormat,
+        SGLangModelSettings,
+        TextResponseFormat,
+        Thinking,
+        ThinkingConfig,
+        TogetherModelSettings,
+        XAIModelSettings,
+        ZAIModelSettings,
+    )
+    from letta_adapters.wire.updates import (
+        MessageUpdate,
+        UpdateAssistantMessage,
+        UpdateReasoningMessage,
+        UpdateSystemMessage,
+        UpdateUserMessage,
+    )
 
 __all__ = [
     "Agent",
@@ -240,3 +250,21 @@ __all__ = [
     "summary_of",
     "text_of",
 ]
+
+_ON_DEMAND = ("updates", "internal", "compaction", "model_settings")
+"""The modules of what few programs name, the small ones first: a name is looked for in one after the other."""
+
+
+def __getattr__(name: str) -> object:
+    if name in _ON_DEMAND:
+        return import_module(f"{__name__}.{name}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    modules = (import_module(f"{__name__}.{module}") for module in _ON_DEMAND)
+    value: object = next(getattr(module, name) for module in modules if name in module.__all__)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_ON_DEMAND})

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from letta_adapters.wire.base import Handle, InputModel, WireModel
+from letta_adapters.wire.messages import CompactionStats
 from letta_adapters.wire.model_settings import ModelSettings
 
 __all__ = ["CompactionRequest", "CompactionResponse", "CompactionSettings", "CompactionStats"]
@@ -42,14 +43,3 @@ class CompactionResponse(WireModel):
     summary: str | None = None
     num_messages_before: int
     num_messages_after: int
-
-
-class CompactionStats(WireModel):
-    """What a compaction did; sizes in tokens and messages."""
-
-    trigger: str
-    context_window: int
-    messages_count_before: int
-    messages_count_after: int
-    context_tokens_before: int | None = None
-    context_tokens_after: int | None = None

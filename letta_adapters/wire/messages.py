@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, WrapValidator
 
 from letta_adapters.wire.base import Id, Unknown, WireModel, keep_unknown
-from letta_adapters.wire.compaction import CompactionStats
 from letta_adapters.wire.content import ContentPart
 from letta_adapters.wire.tools import Approval, ToolCall, ToolCallDelta, ToolReturn
 
@@ -17,6 +16,7 @@ __all__ = [
     "ApprovalRequestMessage",
     "ApprovalResponseMessage",
     "AssistantMessage",
+    "CompactionStats",
     "Date",
     "EventMessage",
     "HiddenReasoningMessage",
@@ -151,6 +151,17 @@ class ApprovalResponseMessage(_Stored):
     approve: bool | None = None
     approval_request_id: str | None = None
     reason: str | None = None
+
+
+class CompactionStats(WireModel):
+    """What a compaction did; sizes in tokens and messages."""
+
+    trigger: str
+    context_window: int
+    messages_count_before: int
+    messages_count_after: int
+    context_tokens_before: int | None = None
+    context_tokens_after: int | None = None
 
 
 class SummaryMessage(_Stored):

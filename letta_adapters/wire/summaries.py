@@ -9,8 +9,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from letta_adapters.wire.base import Unknown
-from letta_adapters.wire.compaction import CompactionStats
-from letta_adapters.wire.messages import KnownMessage, SummaryMessage, UserMessage
+from letta_adapters.wire.messages import CompactionStats, KnownMessage, SummaryMessage, UserMessage
 
 __all__ = ["packed_alert", "summary_of"]
 
