@@ -11,7 +11,7 @@ from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.messages import BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.tools import BaseTool
-from pydantic import model_validator
+from pydantic import ConfigDict, model_validator
 from typing_extensions import Self, override
 
 from langchain_letta.configuration import ConfiguredModel
@@ -50,6 +50,8 @@ _PROFILE = ModelProfile(
 
 class DescribedModel(ConfiguredModel):
     """A chat model with everything of `ChatLetta` that is told without a call."""
+
+    model_config = ConfigDict(use_attribute_docstrings=False)  # no fields from here on: nothing to read the source for
 
     @model_validator(mode="after")
     def _set_letta_adapters_version(self) -> Self:
