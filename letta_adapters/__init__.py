@@ -8,8 +8,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from letta_adapters.version import VERSION as __version__
-
 if TYPE_CHECKING:
     from letta_adapters.client import AsyncLettaClient, LettaClient
     from letta_adapters.errors import LettaError
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
         run_turn,
         stream_turn,
     )
+    from letta_adapters.version import __version__
 
 __all__ = [
     "AsyncLettaClient",
@@ -58,10 +57,11 @@ _ELSEWHERE = {
     "PendingCall": "events",
     "ReasoningDelta": "events",
     "TextDelta": "events",
+    "__version__": "version",
 }
 """Where a name is, if not in `loop`."""
 
-_MODULES = frozenset({"client", "errors", "events", "loop", "wire"})
+_MODULES = frozenset({"client", "errors", "events", "loop", "version", "wire"})
 """What can be reached without an import of its own, as `letta_adapters.errors`."""
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self, assert_never
 
@@ -20,7 +19,10 @@ from letta_adapters.locks import Hold, Patience
 from letta_adapters.steps import Done, Failed, OnAbandon, Open, Read, Step, Wait
 from letta_adapters.turn import Turn
 
-__all__ = ["AsyncTurnStream", "TurnStream", "busy_here"]
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["AsyncTurnStream", "TurnStream", "busy_here", "task_sleep"]
 
 
 _LOG = logging.getLogger("letta_adapters")
@@ -36,6 +38,13 @@ def busy_here(seconds: float) -> ConversationBusy:
         status=409,
         hint="Finish or close the stream of the other turn, or raise `busy_timeout`.",
     )
+
+
+async def task_sleep(seconds: float) -> None:
+    """Wait, in a task."""
+    import asyncio  # not loaded before there is a task
+
+    await asyncio.sleep(seconds)
 
 
 class _Driver:
@@ -238,6 +247,8 @@ class _AsyncDriver(_Driver):
 
         What keeps other turns away must outlive this event loop, so it is a thread with a loop of its own.
         """
+        import asyncio
+
         if step := self.turn.abandoned():
             _start(lambda hold: asyncio.run(self._see_off(step, hold)), self.hold)
         if request := self.cancelling:
@@ -274,6 +285,8 @@ _background: set[asyncio.Task[None]] = set()
 
 
 def _in_background(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    import asyncio
+
     task = asyncio.get_running_loop().create_task(work, name=_SEEN_OFF)
     _background.add(task)
     task.add_done_callback(_background.discard)
@@ -364,7 +377,7 @@ class AsyncTurnStream:
         patience: Patience,
         idle_timeout: float,
         on_abandon: OnAbandon = "finish",
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        sleep: Callable[[float], Awaitable[None]] = task_sleep,
     ) -> None:
         self._driver = _AsyncDriver(
             turn, transport, sleep, hold=hold, patience=patience, idle_timeout=idle_timeout, on_abandon=on_abandon

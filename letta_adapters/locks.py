@@ -6,7 +6,6 @@ server without Redis, this process keeps its own turns apart.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 import time
@@ -15,7 +14,11 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout  # not the built-in one before Python 3.11
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["ConversationLock", "Hold", "InFlight", "Patience", "conversation_lock"]
 
@@ -76,6 +79,8 @@ class ConversationLock:
 
     async def acquire_async(self, timeout: float) -> bool:
         """Take the lock, waiting at most `timeout` seconds; tell whether it was taken."""
+        import asyncio
+
         return await self.wait_async(self.queue(asyncio.get_running_loop()), timeout)
 
     def queue(self, loop: asyncio.AbstractEventLoop | None = None) -> Future[None]:
@@ -104,6 +109,8 @@ class ConversationLock:
 
     async def wait_async(self, turn: Future[None], timeout: float) -> bool:
         """Wait in line, at most `timeout` seconds; tell whether the lock was taken."""
+        import asyncio
+
         try:
             # Not `wait_for`: before Python 3.12 it can swallow a cancellation that comes with the result.
             done, _ = await asyncio.wait({asyncio.wrap_future(turn)}, timeout=timeout)
@@ -150,6 +157,8 @@ class Hold:
     async def acquire_async(self, timeout: float) -> bool:
         """Take the lock unless it is taken already, waiting at most `timeout` seconds; tell whether it is taken."""
         if not self._held:
+            import asyncio
+
             self._held = await self._lock.wait_async(self._queue(asyncio.get_running_loop()), timeout)
         return self._held
 

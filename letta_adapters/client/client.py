@@ -1,24 +1,23 @@
-"""`LettaClient` and `AsyncLettaClient`: a Letta server, without a framework."""
+"""`LettaClient` and `AsyncLettaClient`: a Letta server, without a framework.
+
+What a client is made of is loaded with the first one.
+"""
 
 from __future__ import annotations
 
 from threading import TIMEOUT_MAX
-from typing import TypeGuard, TypeVar
+from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
 import httpx
 from pydantic import SecretStr
 from typing_extensions import Self
 
-from letta_adapters.client.async_resources import AsyncAgents, AsyncConversations, AsyncModels, AsyncRuns
-from letta_adapters.client.calls import Endpoint
-from letta_adapters.client.resources import Agents, Conversations, Models, Runs
-from letta_adapters.client.senders import AsyncSender, BlockingSender
-from letta_adapters.client.settings import Settings
-from letta_adapters.client.transport import AsyncHTTPTransport, HTTPTransport
-from letta_adapters.client.turns import PreparedTurn
-from letta_adapters.drivers import AsyncTurnStream, TurnStream
-from letta_adapters.locks import Hold
-from letta_adapters.steps import TurnPolicy
+if TYPE_CHECKING:
+    from letta_adapters.client.calls import Endpoint
+    from letta_adapters.client.turns import PreparedTurn
+    from letta_adapters.drivers import AsyncTurnStream, TurnStream
+    from letta_adapters.locks import Hold
+    from letta_adapters.steps import TurnPolicy
 
 __all__ = ["AsyncLettaClient", "LettaClient"]
 
@@ -57,6 +56,11 @@ class LettaClient:
         busy_timeout: float = 60.0,
         http_client: httpx.Client | None = None,
     ) -> None:
+        from letta_adapters.client.resources import Agents, Conversations, Models, Runs
+        from letta_adapters.client.senders import BlockingSender
+        from letta_adapters.client.settings import Settings
+        from letta_adapters.client.transport import HTTPTransport
+
         settings = Settings.resolve(base_url, api_key)
         policy = _policy(timeout, max_retries, busy_timeout)
         self._sender = BlockingSender(settings, policy, HTTPTransport(settings, http_client=http_client))
@@ -130,6 +134,11 @@ class AsyncLettaClient:
         busy_timeout: float = 60.0,
         http_client: httpx.AsyncClient | None = None,
     ) -> None:
+        from letta_adapters.client.async_resources import AsyncAgents, AsyncConversations, AsyncModels, AsyncRuns
+        from letta_adapters.client.senders import AsyncSender
+        from letta_adapters.client.settings import Settings
+        from letta_adapters.client.transport import AsyncHTTPTransport
+
         settings = Settings.resolve(base_url, api_key)
         policy = _policy(timeout, max_retries, busy_timeout)
         self._sender = AsyncSender(settings, policy, AsyncHTTPTransport(settings, http_client=http_client))
@@ -180,6 +189,8 @@ class AsyncLettaClient:
 
 def _policy(timeout: object, max_retries: object, busy_timeout: object) -> TurnPolicy:
     """The limits that were given, checked: a socket tells of a wrong one late, and in other words."""
+    from letta_adapters.steps import TurnPolicy
+
     if not _is_number(timeout) or timeout <= 0:
         raise ValueError(f"`timeout` is a number of seconds above 0, not {timeout!r}.")
     if not _is_number(busy_timeout) or busy_timeout < 0:

@@ -5,13 +5,12 @@ A client and its resources refer to a sender, never to each other, so that dropp
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tenacity import (
     AsyncRetrying,
@@ -25,14 +24,16 @@ from tenacity import (
 from letta_adapters import retry
 from letta_adapters.client.endpoints import Endpoint
 from letta_adapters.client.settings import Settings
-from letta_adapters.client.transport import AsyncHTTPTransport, HTTPTransport
 from letta_adapters.client.turns import PreparedTurn
-from letta_adapters.drivers import AsyncTurnStream, TurnStream
+from letta_adapters.drivers import AsyncTurnStream, TurnStream, task_sleep
 from letta_adapters.errors import LettaError, ProtocolError, QuotaExceeded
 from letta_adapters.exchange import Broken, BrokenKind, Request, error_from_response, excerpt
 from letta_adapters.locks import ConversationLock, Hold, Patience, conversation_lock
 from letta_adapters.steps import Capabilities, TurnPolicy
 from letta_adapters.turn import Turn
+
+if TYPE_CHECKING:
+    from letta_adapters.client.transport import AsyncHTTPTransport, HTTPTransport
 
 __all__ = ["AsyncSender", "BlockingSender"]
 
@@ -233,7 +234,7 @@ class AsyncSender(_Sender):
         policy: TurnPolicy,
         transport: AsyncHTTPTransport,
         *,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        sleep: Callable[[float], Awaitable[None]] = task_sleep,
     ) -> None:
         super().__init__(settings, policy)
         self._transport = transport

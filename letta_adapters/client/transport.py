@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import socket
 import ssl
 import threading
 import weakref
-from collections.abc import AsyncIterator, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Generator, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import httpx
 
 from letta_adapters.client.intake import Intake
-from letta_adapters.client.loop_clients import LoopClients
 from letta_adapters.client.settings import Settings
 from letta_adapters.exchange import Broken, BrokenKind, Request
 from letta_adapters.version import VERSION
+
+if TYPE_CHECKING:
+    from letta_adapters.client.loop_clients import LoopClients
 
 __all__ = ["AsyncHTTPTransport", "HTTPTransport"]
 
@@ -282,6 +284,8 @@ def _closing_with(
 
 
 def _loop_clients() -> LoopClients[httpx.AsyncClient]:
+    from letta_adapters.client.loop_clients import LoopClients  # with `asyncio`, which threads do without
+
     return LoopClients(lambda: httpx.AsyncClient(limits=_limits()))
 
 
@@ -319,9 +323,7 @@ class AsyncHTTPResponse:
         try:
             if timeout >= self._idle_timeout:
                 return self._intake.take(await self._next(self._chunks))
-            return self._intake.take(await asyncio.wait_for(self._next(self._chunks), timeout))
-        except asyncio.TimeoutError:
-            raise Broken(BrokenKind.TIMEOUT, f"no byte for {timeout:g} seconds", url=self._url) from None
+            return self._intake.take(await self._within(timeout, self._next(self._chunks)))
         except _FAILURES as error:
             raise _broken(error, self._url) from error
 
@@ -329,6 +331,14 @@ class AsyncHTTPResponse:
         """Give the connection back, or cut it where the body was not read to its end."""
         with contextlib.suppress(httpx.HTTPError, OSError):
             await self._answer.aclose()
+
+    async def _within(self, seconds: float, reading: Awaitable[bytes | None]) -> bytes | None:
+        import asyncio
+
+        try:
+            return await asyncio.wait_for(reading, seconds)
+        except asyncio.TimeoutError:
+            raise Broken(BrokenKind.TIMEOUT, f"no byte for {seconds:g} seconds", url=self._url) from None
 
     @staticmethod
     async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
