@@ -18,7 +18,8 @@ def measured() -> list[Figure]:
     with running() as url:
         figures = [*decoding.decoding(url), *decoding.peers(url), *streaming.streaming(url)]
         figures += [*starting.first_token(url), *standing.idle(url), *standing.memory(url), *standing.many(url)]
-    return [*figures, *growing.growth(), *starting.imports()]
+        figures += [*growing.growth(), *starting.imports(url)]
+    return figures
 
 
 def main() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -40,6 +42,26 @@ FIRST_USE = (
     "from letta_adapters import LettaClient; from letta_adapters.wire import parse_event\n"
     'LettaClient(base_url="http://localhost").close(); parse_event(b\'{"message_type": "ping"}\')\n'
 )
+HTTPX_TURN = """
+with httpx.Client() as http:
+    http.post(URL + "/v1/conversations/?agent_id=agent-1").json()
+    with http.stream("POST", URL + "/v1/conversations/NAME/messages", content=b"{}") as answer:
+        for _ in answer.iter_bytes():
+            pass
+"""
+OUR_TURN = """
+from letta_adapters import LettaClient
+with LettaClient(base_url=URL) as client:
+    conversation = client.conversations.create(agent_id="agent-1")
+    client.conversations.messages.create(conversation.id, input="Hello").result()
+"""
+THEIR_TURN = """
+from letta_client import Letta
+with Letta(base_url=URL, api_key="none") as client:
+    conversation = client.conversations.create(agent_id="agent-1")
+    for _ in client.conversations.messages.create(conversation.id, input="Hello", stream_tokens=True):
+        pass
+"""
 
 
 def first_token(url: str) -> list[Figure]:
@@ -71,34 +93,41 @@ def first_token(url: str) -> list[Figure]:
     ]
 
 
-def imports() -> list[Figure]:
+def imports(url: str) -> list[Figure]:
     """What an import takes beyond what it is built on; processor time of fresh interpreters."""
+    turns = (HTTPX_TURN, OUR_TURN, THEIR_TURN)
+    httpx_turn, our_turn, their_turn = (FLOOR + code.replace("URL", repr(url)).replace("NAME", NAME) for code in turns)
+    langchain = FLOOR + "from langchain_core.language_models import BaseChatModel\n"
     ways = {
-        "import letta_adapters, beyond httpx + pydantic": (FLOOR, "import letta_adapters"),
-        "import LettaClient, beyond httpx + pydantic": (FLOOR, "from letta_adapters import LettaClient"),
-        "… and make one, and read an event": (FLOOR, FIRST_USE),
-        "import letta-client, beyond httpx + pydantic": (FLOOR, "from letta_client import Letta"),
-        "import ChatLetta, beyond langchain-core": (
-            FLOOR + "from langchain_core.language_models import BaseChatModel\n",
-            "from langchain_letta import ChatLetta",
-        ),
+        "import letta_adapters, beyond httpx + pydantic": (FLOOR, FLOOR + "import letta_adapters"),
+        "import LettaClient, beyond httpx + pydantic": (FLOOR, FLOOR + "from letta_adapters import LettaClient"),
+        "… and make one, and read an event": (FLOOR, FLOOR + FIRST_USE),
+        "… and stream a turn, beyond httpx and the same turn": (httpx_turn, our_turn),
+        "import letta-client, beyond httpx + pydantic": (FLOOR, FLOOR + "from letta_client import Letta"),
+        "… and stream a turn with it, beyond httpx and the same turn": (httpx_turn, their_turn),
+        "import ChatLetta, beyond langchain-core": (langchain, langchain + "from langchain_letta import ChatLetta"),
     }
-    codes = list(dict.fromkeys(code for floor, more in ways.values() for code in (floor, floor + more)))
-    times = dict(zip(codes, fastest([_import(code) for code in codes], rounds=6, clock=children_time), strict=True))
+    codes = list(dict.fromkeys(code for pair in ways.values() for code in pair))
+    with TemporaryDirectory() as cache:
+        programs = [_program(code, cache) for code in codes]
+        times = dict(zip(codes, fastest(programs, rounds=6, clock=children_time), strict=True))
     return [
         Figure(
             id="P5",
             what=what,
-            value=1000 * (times[floor + more] - times[floor]),
+            value=1000 * (times[code] - times[floor]),
             unit="ms",
             budget=30 if what.startswith(("import letta_adapters", "import LettaClient")) else None,
         )
-        for what, (floor, more) in ways.items()
+        for what, (floor, code) in ways.items()
     ]
 
 
-def _import(code: str) -> Callable[[], Any]:
-    return lambda: subprocess.run([sys.executable, "-c", code], check=True)
+def _program(code: str, cache: str) -> Callable[[], Any]:
+    """A run of some code, with all modules compiled before, as an installed package's are, whatever the environment."""
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environ["PYTHONPYCACHEPREFIX"] = cache
+    return lambda: subprocess.run([sys.executable, "-c", code], check=True, env=environ)
 
 
 def _first(things: Any) -> object:
