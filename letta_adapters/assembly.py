@@ -8,7 +8,7 @@ linear in its length.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -113,6 +113,8 @@ class Assembly:
         self._untold_step: str | None = None  # id of the message that they belong to
         self._message_ids: dict[str, str | None] = {}  # with their steps
         self._asked_in: str | None = None  # id of the message that asks for approval
+        self._latest_id: str | None = None  # of the message before, which has its name
+        self._latest_type: type[KnownMessage] | None = None
         self.answer_id: str | None = None
 
     @property
@@ -130,19 +132,23 @@ class Assembly:
         """The text that has arrived."""
         return "".join("".join(part.pieces) for part in self._parts if isinstance(part, _OpenText))
 
-    def feed(self, message: KnownMessage | Unknown) -> list[TurnEvent]:
+    def feed(self, message: KnownMessage | Unknown) -> Sequence[TurnEvent]:
         """Take one message, or one delta of it, and tell what is new."""
+        if isinstance(message, Unknown):
+            return self._part(message)
+        if message.id == self._latest_id and type(message) is self._latest_type:
+            return self._part(message)  # the next token of the same message, as nearly everything is
         events: list[TurnEvent] = []
-        if not isinstance(message, Unknown):
-            if self.answer_id is None and self._is_answer(message):
-                self.answer_id = message.id
-                events.append(AnswerStarted(message_id=message.id))
-            self._name(message)
-            # Of deltas the end shows only in what comes next; a step's own text may come in between.
-            if self._untold and message.id != self._untold_step:
-                events += self._told_calls()
-        events += self._part(message)
-        return events
+        if self.answer_id is None and self._is_answer(message):
+            self.answer_id = message.id
+            events.append(AnswerStarted(message_id=message.id))
+        self._name(message)
+        if self.answer_id is not None:
+            self._latest_id, self._latest_type = message.id, type(message)
+        # Of deltas the end shows only in what comes next; a step's own text may come in between.
+        if self._untold and message.id != self._untold_step:
+            events += self._told_calls()
+        return [*events, *self._part(message)]
 
     def _is_answer(self, message: KnownMessage) -> bool:
         """Whether a message came back, and is no echo of what was sent."""
@@ -255,7 +261,9 @@ class Assembly:
         return part
 
     def _text(self, message: AssistantMessage) -> list[TurnDelta]:
-        text = message.content if isinstance(message.content, str) else text_of(message.content)
+        text = message.content
+        if not isinstance(text, str):
+            text = text_of(text)
         if not text:
             return []
         key = (message.id, message.otid)

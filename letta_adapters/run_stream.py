@@ -17,7 +17,7 @@ from letta_adapters.errors import LettaError, ProtocolError, TurnFailed
 from letta_adapters.events import TurnEvent, TurnStarted
 from letta_adapters.exchange import error_from_detail, excerpt
 from letta_adapters.reading import StoredTurn
-from letta_adapters.sse import ServerSentEvent, SSEDecoder
+from letta_adapters.sse import SSEDecoder
 from letta_adapters.wire import (
     AssistantMessage,
     ErrorMessage,
@@ -137,14 +137,21 @@ class RunStream:
         Raises:
             ProtocolError: They are not the events of a Letta server.
         """
-        for event in self._decoder.feed(chunk):
-            self._barren += len(event.data)
-            if self._barren > 2 * sse.MAX_EVENT_BYTES:  # a ping is a sign of life, a flood of pings is none
-                raise ProtocolError(f"The server sent {self._barren} bytes of nothing new.", accepted=None)
-            if event.data == b"[DONE]":
+        self._barren += len(chunk)
+        for name, data in self._decoder.feed(chunk):
+            if data == b"[DONE]":
                 self.marked_end = True
-            else:
-                self._take(_read(event))
+                continue
+            try:
+                event = parse_event(data)
+            except ValueError:
+                told = excerpt(data)
+                raise ProtocolError(f"The server sent an event that is not JSON: {told!r}", accepted=None) from None
+            if name == "error" and isinstance(event, Unknown):
+                event = ErrorMessage(detail=excerpt(data))
+            self._take(event)
+        if self._barren > 2 * sse.MAX_EVENT_BYTES:  # a ping is a sign of life, a flood of pings is none
+            raise ProtocolError(f"The server sent {self._barren} bytes of nothing new.", accepted=None)
 
     @property
     def over(self) -> bool:
@@ -173,11 +180,12 @@ class RunStream:
         )
 
     def _take(self, event: StreamEvent) -> None:
-        if event.seq_id is not None and self._repeated(event, event.seq_id):
-            self.marked_end = self.marked_end or (self.over and isinstance(event, Ping))
-            return
-        if not isinstance(event, Ping):
-            self._barren = 0
+        seq_id = event.seq_id
+        if seq_id is not None:
+            if seq_id <= self.last_seq:
+                self._repeated(event, seq_id)
+                return
+            self.last_seq = self._connection_seq = seq_id
         match event:
             case AssistantMessage() | ReasoningMessage():  # first, because there are so many of them
                 self._message(event)
@@ -198,8 +206,10 @@ class RunStream:
     def _message(self, message: KnownMessage | Unknown) -> None:
         if self.run_id is None:
             self._name_run(message.run_id)
-        self.unnumbered = self.unnumbered or message.seq_id is None
-        self.events += self.assembly.feed(message)
+        if message.seq_id is None:
+            self.unnumbered = True
+        self._barren = 0
+        self.events.extend(self.assembly.feed(message))
 
     def _ping(self, ping: Ping) -> None:
         self._name_run(ping.run_id)
@@ -208,32 +218,17 @@ class RunStream:
         # A server that pings on after the end would never close.
         self.marked_end = self.marked_end or self.over
 
-    def _repeated(self, event: StreamEvent, seq_id: int) -> bool:
-        """Whether an event came before: a replay brings old numbers, always in order; a ping may repeat the last."""
+    def _repeated(self, event: StreamEvent, seq_id: int) -> None:
+        """An event that came before: a replay brings old numbers, always in order; a ping may repeat the last."""
         if seq_id > self._connection_seq:
             self._connection_seq = seq_id
         elif seq_id < self._connection_seq and not isinstance(event, Ping):
             raise ProtocolError(
                 f"The server sent event {seq_id} of the run after event {self._connection_seq}.", accepted=None
             )
-        if seq_id <= self.last_seq:
-            return True
-        self.last_seq = seq_id
-        return False
+        self.marked_end = self.marked_end or (self.over and isinstance(event, Ping))
 
     def _name_run(self, run_id: str | None) -> None:
         if self.run_id is None and run_id:
             self.run_id = run_id
             self.events.append(TurnStarted(conversation_id=self._conversation_id, run_id=run_id, otids=self._otids))
-
-
-def _read(event: ServerSentEvent) -> StreamEvent:
-    try:
-        parsed = parse_event(event.data)
-    except ValueError:
-        raise ProtocolError(
-            f"The server sent an event that is not JSON: {excerpt(event.data)!r}", accepted=None
-        ) from None
-    if event.event == "error" and isinstance(parsed, Unknown):
-        return ErrorMessage(detail=excerpt(event.data))
-    return parsed

@@ -6,8 +6,6 @@ mark, and LF, CR and CRLF line ends, however the bytes are cut. An event that it
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from letta_adapters.errors import ProtocolError
 
 __all__ = ["MAX_EVENT_BYTES", "SSEDecoder", "ServerSentEvent"]
@@ -20,13 +18,17 @@ that are ignored and empty lines count too: a server that sends nothing else wou
 """
 
 _BOM = b"\xef\xbb\xbf"
+_DATA = b"data: "
+_END = b"\n\n"
+_BETWEEN = _END + _DATA
+_LF, _CR = b"\n\r"  # numbers: they are found in bytes ten times as fast as bytes are
 
 
-class ServerSentEvent(NamedTuple):
-    """One event: its `event:` name (empty when there is none) and its data, still bytes."""
+ServerSentEvent = tuple[str, bytes]
+"""One event: its `event:` name (empty when there is none) and its data, still bytes.
 
-    event: str
-    data: bytes
+A plain tuple, because there is one for each token: to make an object of a class would take as long as to cut it out.
+"""
 
 
 class SSEDecoder:
@@ -40,7 +42,7 @@ class SSEDecoder:
         >>> decoder.feed(b'data: {"a"')
         []
         >>> decoder.feed(b': 1}\n\n')
-        [ServerSentEvent(event='', data=b'{"a": 1}')]
+        [('', b'{"a": 1}')]
     """
 
     def __init__(self, *, max_event_bytes: int | None = None) -> None:
@@ -60,23 +62,27 @@ class SSEDecoder:
             ProtocolError: More than `max_event_bytes` came without the end of an event.
         """
         events: list[ServerSentEvent] = []
-        if self._skip_lf or b"\r" in chunk:
+        if self._skip_lf or _CR in chunk or self._size + len(chunk) > self._max:
             self._take_lines(chunk, events)
             return events
         if self._line or self._data or self._event or self._at_start:
-            begun, end, chunk = chunk.partition(b"\n\n")
+            begun, end, chunk = chunk.partition(_END)
             self._take_lines(begun + end, events)
-        blocks = chunk.split(b"\n\n")
-        rest = blocks.pop()
-        for block in blocks:
-            # Nearly all events are one line of data.
-            if block.startswith(b"data: ") and b"\n" not in block and self._size + len(block) + 2 <= self._max:
-                self._size = 0
-                events.append(ServerSentEvent("", block[6:]))
-            else:
-                self._take_lines(block + b"\n\n", events)
-        if rest:
-            self._take_lines(rest, events)
+        # Nearly all events are one line of data, and cutting between two of them is the quickest way.
+        if chunk.startswith(_DATA):
+            values = chunk[len(_DATA) :].split(_BETWEEN)
+            whole = values[-1].endswith(_END)
+            chunk = b"" if whole else _DATA + values.pop()
+            if whole:
+                values[-1] = values[-1][: -len(_END)]
+            for value in values:
+                if _LF in value:
+                    self._take_lines(_DATA + value + _END, events)
+                else:
+                    self._size = 0
+                    events.append(("", value))
+        if chunk:
+            self._take_lines(chunk, events)
         return events
 
     def _take_lines(self, chunk: bytes, events: list[ServerSentEvent]) -> None:
@@ -128,7 +134,7 @@ class SSEDecoder:
     def _end_event(self, events: list[ServerSentEvent]) -> None:
         if self._data:
             del self._data[-1]
-            events.append(ServerSentEvent(self._event, bytes(self._data)))
+            events.append((self._event, bytes(self._data)))
             self._data = bytearray()
             self._size = 0
         self._event = ""

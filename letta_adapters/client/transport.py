@@ -187,7 +187,9 @@ class HTTPResponse:
             return None
         if self._chunks is None:
             self._intake.check()
-            self._chunks = self._answer.iter_bytes(self._intake.piece)
+            # What is not encoded needs no decoding; what somebody read before, as a recorder does, is there decoded only.
+            read = self._answer.iter_bytes if self._answer.is_stream_consumed else self._answer.iter_raw
+            self._chunks = read(self._intake.piece)
         try:  # no context manager: one for every piece would cost as much as decoding it
             if timeout >= self._idle_timeout:
                 return self._intake.take(next(self._chunks, None))
@@ -319,11 +321,12 @@ class AsyncHTTPResponse:
             return None
         if self._chunks is None:
             self._intake.check()
-            self._chunks = self._answer.aiter_bytes(self._intake.piece)
+            read = self._answer.aiter_bytes if self._answer.is_stream_consumed else self._answer.aiter_raw
+            self._chunks = read(self._intake.piece)
         try:
             if timeout >= self._idle_timeout:
-                return self._intake.take(await self._next(self._chunks))
-            return self._intake.take(await self._within(timeout, self._next(self._chunks)))
+                return self._intake.take(await anext(self._chunks, None))
+            return self._intake.take(await self._within(timeout, anext(self._chunks, None)))
         except _FAILURES as error:
             raise _broken(error, self._url) from error
 
@@ -339,10 +342,3 @@ class AsyncHTTPResponse:
             return await asyncio.wait_for(reading, seconds)
         except asyncio.TimeoutError:
             raise Broken(BrokenKind.TIMEOUT, f"no byte for {seconds:g} seconds", url=self._url) from None
-
-    @staticmethod
-    async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
-        try:
-            return await chunks.__anext__()
-        except StopAsyncIteration:
-            return None

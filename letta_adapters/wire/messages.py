@@ -53,6 +53,10 @@ Date = Annotated[datetime | str | None, Field(union_mode="left_to_right")]
 """A time; one that cannot be read stays text, which is better than losing the message."""
 
 
+Content = Annotated[str | list[ContentPart], Field(union_mode="left_to_right")]
+"""Text, or parts; what is text is not tried as parts."""
+
+
 class _Stored(WireModel):
     """What every stored message carries; rows of one step share `id`."""
 
@@ -78,14 +82,14 @@ class UserMessage(_Stored):
     """What the user said."""
 
     message_type: Literal["user_message"] = "user_message"
-    content: str | list[ContentPart]
+    content: Content
 
 
 class AssistantMessage(_Stored):
     """What the agent said; in a token stream, a piece of it."""
 
     message_type: Literal["assistant_message"] = "assistant_message"
-    content: str | list[ContentPart]
+    content: Content
 
 
 class ReasoningMessage(_Stored):

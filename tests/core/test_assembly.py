@@ -73,6 +73,11 @@ def test_what_was_sent_does_not_name_the_answer() -> None:
     assert _answers(echo, result("mine", "42", id="m-1"), text("a", id="m-2")) == ["m-2"]
 
 
+def test_a_result_under_the_id_of_an_echo_names_the_answer() -> None:
+    shown = {"message_type": "tool_return_message", "id": "message-1", "tool_return": "x", "status": "success"}
+    assert _answers(sse({**shown, "tool_call_id": "mine"}), sse({**shown, "tool_call_id": "theirs"})) == ["message-1"]
+
+
 def test_deltas_of_one_part_keep_its_index_and_a_new_otid_begins_a_part() -> None:
     assembly = Assembly()
     told = fed(assembly, text("a", otid="1"), text("b", otid="1"), text("c", otid="2"), text("d", otid="1"))
@@ -231,6 +236,14 @@ def test_the_message_that_asks_for_approval_is_the_last_whatever_is_written_whil
     )
     assert assembly.message_ids[-1] != "m-s"
     assert "m-s" in assembly.message_ids
+
+
+def test_a_request_under_the_id_of_the_text_before_it_is_the_last_all_the_same() -> None:
+    assembly = Assembly()
+    request = {"message_type": "approval_request_message", "id": "message-1", "tool_calls": None}
+    summary = {"message_type": "summary_message", "id": "m-s", "summary": "s"}
+    fed(assembly, text("a"), sse(request), sse(summary))
+    assert assembly.message_ids == ("m-s", "message-1")
 
 
 ANSWERED = (ping(1), result("call-1", "42", 2), text("so", 3), stop(), usage(), DONE)

@@ -41,8 +41,8 @@ def readings(exchange: Exchange) -> list[Reading]:
     """Read each event of a stream, or each row of a page."""
     if is_stream(exchange.response):
         sent: Iterable[Json] = whole_turn(exchange.response).frames
-        events = [event.data for event in SSEDecoder().feed(exchange.answer.encode())]
-        parsed: Iterable[StreamEvent] = [parse_event(data) for data in events if data != b"[DONE]"]
+        events = SSEDecoder().feed(exchange.answer.encode())
+        parsed: Iterable[StreamEvent] = [parse_event(data) for _, data in events if data != b"[DONE]"]
     else:
         sent = json.loads(exchange.answer)
         parsed = parse_messages(exchange.answer.encode())
