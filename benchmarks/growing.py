@@ -60,7 +60,7 @@ def _of_transcript(messages: list[BaseMessage]) -> Callable[[], object]:
 
 def told(events: list[bytes]) -> None:
     """Bytes to LangChain's chunks, as a stream goes."""
-    chunks = Chunks(_begun)
+    chunks = Chunks(_begun, model_name="letta/agent-1")
     stream = paths.started_stream()
     for event in events:
         stream.feed(event)

@@ -122,7 +122,7 @@ class ChatLetta(CompactableModel):
         chunks = model._chunks(kwargs)
         with closing(model._events(messages, stop, run_manager, kwargs)) as events:
             for event in events:
-                if chunk := model._chunk(chunks, event):
+                if (chunk := chunks.from_event(event)) is not None:
                     yield chunk
 
     @override
@@ -137,7 +137,7 @@ class ChatLetta(CompactableModel):
         chunks = model._chunks(kwargs)
         async with aclosing(model._aevents(messages, stop, run_manager, kwargs)) as events:
             async for event in events:
-                if chunk := model._chunk(chunks, event):
+                if (chunk := chunks.from_event(event)) is not None:
                     yield chunk
 
     def _stream_chat_model_events(
@@ -328,16 +328,15 @@ class ChatLetta(CompactableModel):
         return ChatResult(generations=[ChatGeneration(message=message)])
 
     def _chunks(self, kwargs: dict[str, Any]) -> Chunks:
-        return Chunks(self._begun, bound=bound_names(kwargs.get("tools")), output_version=self.output_version)
+        return Chunks(
+            self._begun,
+            bound=bound_names(kwargs.get("tools")),
+            model_name=self._reported_name,
+            output_version=self.output_version,
+        )
 
     def _protocol_events(self, kwargs: dict[str, Any]) -> ProtocolEvents:
         return ProtocolEvents(self._begun, model_name=self._reported_name, bound=bound_names(kwargs.get("tools")))
-
-    def _chunk(self, chunks: Chunks, event: TurnEvent | Delivered) -> ChatGenerationChunk | None:
-        if isinstance(event, Delivered):
-            return ChatGenerationChunk(message=chunks.last(event, model_name=self._reported_name))
-        message = chunks.from_event(event)
-        return ChatGenerationChunk(message=message) if message is not None else None
 
 
 def _check_no_response_format(kwargs: dict[str, Any]) -> None:

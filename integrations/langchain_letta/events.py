@@ -13,6 +13,7 @@ from operator import add
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall
+from langchain_core.outputs import ChatGenerationChunk
 from typing_extensions import assert_never
 
 from langchain_letta.answer_metadata import Begun, message_id_of, metadata_of, run_metadata, usage_of
@@ -27,6 +28,7 @@ from langchain_letta.blocks import (
     reasoning_block,
 )
 from langchain_letta.messages import RUN_KEY
+from langchain_letta.text_chunks import text_chunk
 from letta_adapters.delivery_steps import Delivered
 from letta_adapters.events import (
     AnswerStarted,
@@ -53,12 +55,16 @@ class Chunks:
     Args:
         begun: Makes the anchor that a part of the answer is known by, should no more of it be seen.
         bound: Names of the tools that the program runs. A call of any other tool waits for a person; it is content.
+        model_name: The name to report.
         output_version: That of the model. In `v1` LangChain reads each chunk anew, and keeps the indexes of blocks
             that are no standard ones only where it is told that they are of that version.
     """
 
-    def __init__(self, begun: Begun, *, bound: Bound = None, output_version: str | None = None) -> None:
+    def __init__(
+        self, begun: Begun, *, bound: Bound = None, model_name: str, output_version: str | None = None
+    ) -> None:
         self._begun = begun
+        self._model_name = model_name
         self._bound = bound
         self._is_v1 = output_version == "v1"
         self._in_order = _InOrder()
@@ -69,11 +75,15 @@ class Chunks:
         self._calls: list[PendingCall] = []  # before any content; told last, since there may be some
         self._signatures: dict[int, str] = {}  # told last: joining chunks would double one that is sent twice
 
-    def from_event(self, event: TurnEvent) -> AIMessageChunk | None:
+    def from_event(self, event: TurnEvent | Delivered) -> ChatGenerationChunk | None:
         """The chunk that tells an event; `None` when it goes out with a later one."""
+        if isinstance(event, TextDelta) and event.index == self._plain and not (self._started or self._in_order.held):
+            return text_chunk(event.text, self._id)  # the next token, as nearly everything is
+        message = self._last(event) if isinstance(event, Delivered) else self._message(event)
+        return ChatGenerationChunk(message=message) if message is not None else None
+
+    def _message(self, event: TurnEvent) -> AIMessageChunk | None:
         match event:
-            case TextDelta() | ReasoningDelta():  # first, because there are so many of them
-                return self._delta(event)
             case TurnStarted():
                 run = run_metadata(self._begun(event.conversation_id, event.run_id), event.otids)
                 self._started = {RUN_KEY: run}
@@ -88,7 +98,7 @@ class Chunks:
             case _:
                 return self._delta(event)
 
-    def last(self, delivered: Delivered, *, model_name: str) -> AIMessageChunk:
+    def _last(self, delivered: Delivered) -> AIMessageChunk:
         """The chunk that ends a turn: the message's id, the usage and the anchor, each once."""
         held = [self._content(event) for event in [*self._in_order.rest(), *self._calls]]
         signed = [
@@ -101,7 +111,7 @@ class Chunks:
             usage_metadata=usage_of(delivered.turn.usage),
             response_metadata={
                 **self._started,
-                **metadata_of(delivered, model_name=model_name, bound=self._bound),
+                **metadata_of(delivered, model_name=self._model_name, bound=self._bound),
             },
             chunk_position="last",
         )
@@ -159,25 +169,25 @@ class _InOrder:
 
     def __init__(self) -> None:
         self._begun = 0
-        self._held: list[TurnDelta] = []
+        self.held: list[TurnDelta] = []
 
     def take(self, event: TurnDelta) -> list[TurnDelta]:
         """What can be told now."""
-        if not self._held and event.index < self._begun:  # more of a part that was begun
+        if not self.held and event.index < self._begun:  # more of a part that was begun
             return [event]
-        waiting = [event] if not self._held else sorted([*self._held, event], key=lambda one: one.index)
+        waiting = [event] if not self.held else sorted([*self.held, event], key=lambda one: one.index)
         ready: list[TurnDelta] = []
         for one in waiting:
             if one.index > self._begun:
                 break
             self._begun = max(self._begun, one.index + 1)
             ready.append(one)
-        self._held = waiting[len(ready) :]
+        self.held = waiting[len(ready) :]
         return ready
 
     def rest(self) -> list[TurnDelta]:
         """What was still held when the turn ended."""
-        held, self._held = self._held, []
+        held, self.held = self.held, []
         return held
 
 

@@ -187,7 +187,7 @@ class HTTPResponse:
             return None
         if self._chunks is None:
             self._intake.check()
-            # What is not encoded needs no decoding; what somebody read before, as a recorder does, is there decoded only.
+            # What is not encoded needs no decoding; an answer that was read before, by a recorder, is there decoded.
             read = self._answer.iter_bytes if self._answer.is_stream_consumed else self._answer.iter_raw
             self._chunks = read(self._intake.piece)
         try:  # no context manager: one for every piece would cost as much as decoding it

@@ -186,9 +186,9 @@ def delivered(parts: list[TurnPart], **fields: Any) -> Delivered:
 
 
 def chunks_of(events: list[TurnDelta], end: Delivered) -> list[AIMessageChunk]:
-    chunks = Chunks(begun)
-    told = [chunks.from_event(event) for event in (STARTED, *events)]
-    return [chunk for chunk in (*told, chunks.last(end, model_name="letta/agent-1")) if chunk is not None]
+    chunks = Chunks(begun, model_name="letta/agent-1")
+    told = [chunks.from_event(event) for event in (STARTED, *events, end)]
+    return [cast("AIMessageChunk", chunk.message) for chunk in told if chunk is not None]
 
 
 @each_case

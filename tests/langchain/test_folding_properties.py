@@ -173,11 +173,10 @@ class Played(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        chunks = Chunks(begun, bound=BOUND, output_version=self.output_version)
-        for event in self.events:
+        chunks = Chunks(begun, bound=BOUND, model_name="m", output_version=self.output_version)
+        for event in (*self.events, self.end):
             if chunk := chunks.from_event(event):
-                yield ChatGenerationChunk(message=chunk)
-        yield ChatGenerationChunk(message=chunks.last(self.end, model_name="m"))
+                yield chunk
 
     def _stream_chat_model_events(
         self,
