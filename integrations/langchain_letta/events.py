@@ -77,7 +77,7 @@ class Chunks:
 
     def from_event(self, event: TurnEvent | Delivered) -> ChatGenerationChunk | None:
         """The chunk that tells an event; `None` when it goes out with a later one."""
-        if isinstance(event, TextDelta) and event.index == self._plain and not (self._started or self._in_order.held):
+        if isinstance(event, TextDelta) and event.index == self._plain and not self._started:
             return text_chunk(event.text, self._id)  # the next token, as nearly everything is
         message = self._last(event) if isinstance(event, Delivered) else self._message(event)
         return ChatGenerationChunk(message=message) if message is not None else None
@@ -169,25 +169,25 @@ class _InOrder:
 
     def __init__(self) -> None:
         self._begun = 0
-        self.held: list[TurnDelta] = []
+        self._held: list[TurnDelta] = []
 
     def take(self, event: TurnDelta) -> list[TurnDelta]:
         """What can be told now."""
-        if not self.held and event.index < self._begun:  # more of a part that was begun
+        if not self._held and event.index < self._begun:  # more of a part that was begun
             return [event]
-        waiting = [event] if not self.held else sorted([*self.held, event], key=lambda one: one.index)
+        waiting = [event] if not self._held else sorted([*self._held, event], key=lambda one: one.index)
         ready: list[TurnDelta] = []
         for one in waiting:
             if one.index > self._begun:
                 break
             self._begun = max(self._begun, one.index + 1)
             ready.append(one)
-        self.held = waiting[len(ready) :]
+        self._held = waiting[len(ready) :]
         return ready
 
     def rest(self) -> list[TurnDelta]:
         """What was still held when the turn ended."""
-        held, self.held = self.held, []
+        held, self._held = self._held, []
         return held
 
 

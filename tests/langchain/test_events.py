@@ -9,6 +9,7 @@ import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
 
 from langchain_letta.events import Chunks, message_from
+from langchain_letta.messages import RUN_KEY
 from letta_adapters.delivery_steps import Delivered
 from letta_adapters.events import (
     FinishedTurn,
@@ -298,3 +299,9 @@ def test_arguments_that_are_no_json_object_are_an_invalid_call(arguments: str) -
         assert [(c["id"], c["name"]) for c in answer.invalid_tool_calls] == [("call_1", "add")]
     whole, joined = answers
     assert [c["args"] for c in joined.invalid_tool_calls] == [c["args"] for c in whole.invalid_tool_calls]
+
+
+def test_a_run_that_is_named_after_the_first_words_is_told_with_the_next() -> None:
+    chunks = Chunks(begun, model_name="letta/agent-1")
+    told = [chunks.from_event(event) for event in (TextDelta(index=0, text="a"), STARTED, TextDelta(index=0, text="b"))]
+    assert [RUN_KEY in chunk.message.response_metadata for chunk in told if chunk is not None] == [False, True]
