@@ -52,7 +52,7 @@ record: $(READY)  ## the cassettes again, from a real server
 	$(SERVER) run -- $(BIN)/python -m pytest -n 4 --dist loadfile --timeout 300 tests/contract --backend live --record
 
 bench: $(READY)  ## what the package costs, as ratios, in one table. PLOT=FILE.svg draws it, too
-	$(if $(PLOT),$(BIN)/python -m pip install --quiet --editable '.[dev,bench]')
+	$(if $(PLOT),$(BIN)/python -m pip install --quiet --editable '.[bench]')
 	$(BIN)/python -m benchmarks $(if $(PLOT),--plot $(PLOT))
 
 bench-faults: $(READY)  ## the same faults through this client and the official one. ON="--url … --model-handle …": a server

@@ -128,10 +128,11 @@ class ThreadPump(Pump):
         return turn
 
     def _send(self, step: Send | Attach) -> FinishedTurn:
+        settling = isinstance(step, Send) and step.settling
         with self._stream(step) as stream:
             for event in stream:
                 self.run_id = stream.run_id
-                if not (isinstance(step, Send) and step.settling):
+                if not settling:
                     self._tell(event)
             return stream.result()
 
