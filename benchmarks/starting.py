@@ -110,7 +110,7 @@ def imports(url: str) -> list[Figure]:
     codes = list(dict.fromkeys(code for pair in ways.values() for code in pair))
     with TemporaryDirectory() as cache:
         programs = [_program(code, cache) for code in codes]
-        times = dict(zip(codes, fastest(programs, rounds=6, clock=children_time), strict=True))
+        times = dict(zip(codes, fastest(programs, rounds=12, clock=children_time), strict=True))
     return [
         Figure(
             id="P5",

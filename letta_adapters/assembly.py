@@ -143,8 +143,8 @@ class Assembly:
             self.answer_id = message.id
             events.append(AnswerStarted(message_id=message.id))
         self._name(message)
-        if self.answer_id is not None:
-            self._latest_id, self._latest_type = message.id, type(message)
+        named = self.answer_id is not None and not isinstance(message, ApprovalRequestMessage)  # its step may come late
+        self._latest_id, self._latest_type = message.id if named else None, type(message)
         # Of deltas the end shows only in what comes next; a step's own text may come in between.
         if self._untold and message.id != self._untold_step:
             events += self._told_calls()
@@ -154,7 +154,7 @@ class Assembly:
         """Whether a message came back, and is no echo of what was sent."""
         if isinstance(message, ToolReturnMessage):
             return any(result.tool_call_id not in self._own_results for result in returns_of(message))
-        return not isinstance(message, (UserMessage, SystemMessage, ApprovalResponseMessage))
+        return not isinstance(message, (UserMessage, SystemMessage, ApprovalResponseMessage, EventMessage))
 
     def _name(self, message: KnownMessage) -> None:
         """Keep the id, unless it is that of an event, which no conversation stores.
@@ -240,7 +240,11 @@ class Assembly:
         stored = Assembly(own_results=self._own_results)
         told = self.parts()
         untold = {call.index for call in self._untold}
-        news = [event for row in rows for event in stored.feed(row)]
+        news: list[TurnEvent] = []
+        for row in rows:
+            stored._put_back(told)
+            news.extend(stored.feed(row))
+        stored._put_back(told)
         news.extend(stored._told_calls())
         events: list[TurnEvent] = []
         for event in news:
@@ -255,6 +259,13 @@ class Assembly:
             raise ValueError("the server stored less than it streamed")
         stored.answer_id = self.answer_id or stored.answer_id
         return stored, events
+
+    def _put_back(self, told: Sequence[TurnPart]) -> None:
+        """Keep the place of an event, which was streamed and is not stored."""
+        for part in told[len(self._parts) :]:
+            if not (isinstance(part, Notice) and isinstance(part.message, EventMessage)):
+                return
+            self._add(part)
 
     def _add(self, part: HiddenReasoning | ServerToolResult | PendingCall | Notice) -> TurnDelta:
         self._parts.append(part)

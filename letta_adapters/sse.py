@@ -62,7 +62,7 @@ class SSEDecoder:
             ProtocolError: More than `max_event_bytes` came without the end of an event.
         """
         events: list[ServerSentEvent] = []
-        if self._skip_lf or _CR in chunk or self._size + len(chunk) > self._max:
+        if self._skip_lf or _CR in chunk or self._size + len(self._line) + len(chunk) > self._max:
             self._take_lines(chunk, events)
             return events
         if self._line or self._data or self._event or self._at_start:

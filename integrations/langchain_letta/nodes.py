@@ -19,6 +19,10 @@ from typing_extensions import override
 __all__ = ["metadata_around"]
 
 
+_THREAD = "thread_id"
+_NAMESPACE = "langgraph_checkpoint_ns"
+
+
 class _Node:
     """A node that runs, in the contexts of the calls that are made in it."""
 
@@ -57,8 +61,9 @@ class _Nodes(BaseCallbackHandler):
     def on_chain_start(
         self, serialized: Any, inputs: Any, *, run_id: UUID, metadata: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
-        if metadata and "langgraph_checkpoint_ns" in metadata:
-            self._running[run_id] = node = _Node(metadata, _innermost())
+        outer = _innermost()
+        if metadata and _NAMESPACE in metadata and not _is_part_of(outer, metadata):
+            self._running[run_id] = node = _Node(_with_thread(metadata, outer), outer)
             _AROUND.set(node)
 
     @override
@@ -72,6 +77,19 @@ class _Nodes(BaseCallbackHandler):
     def _end(self, run_id: UUID) -> None:
         if node := self._running.pop(run_id, None):
             node.is_over = True
+
+
+def _is_part_of(outer: _Node | None, metadata: Mapping[str, Any]) -> bool:
+    """Whether something that runs is no node, but has the config of the one around it; it may outlive that one."""
+    return outer is not None and all(outer.metadata.get(name) == metadata.get(name) for name in (_THREAD, _NAMESPACE))
+
+
+def _with_thread(metadata: Mapping[str, Any], outer: _Node | None) -> Mapping[str, Any]:
+    """A node of a graph that was called in another one's node, without a config, belongs to the thread of that one."""
+    if outer is None or metadata.get(_THREAD) is not None:
+        return metadata
+    path = "|".join(part.split(":")[0] for part in metadata[_NAMESPACE].split("|"))  # its tasks have new ids each time
+    return {**outer.metadata, _NAMESPACE: f"{outer.metadata[_NAMESPACE]}|{path}"}
 
 
 def metadata_around() -> Mapping[str, Any]:

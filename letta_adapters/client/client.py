@@ -5,7 +5,8 @@ What a client is made of is loaded with the first one.
 
 from __future__ import annotations
 
-from threading import TIMEOUT_MAX
+import os
+from threading import TIMEOUT_MAX, RLock
 from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
 import httpx
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["AsyncLettaClient", "LettaClient"]
 
 T = TypeVar("T")
+
+_LOADING = RLock()
+"""Held while a client, and what it is made of, is made: a process forked in the midst of an import waits for ever."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_LOADING.acquire, after_in_parent=_LOADING.release, after_in_child=_LOADING.release)
 
 
 class LettaClient:
@@ -56,14 +63,15 @@ class LettaClient:
         busy_timeout: float = 60.0,
         http_client: httpx.Client | None = None,
     ) -> None:
-        from letta_adapters.client.resources import Agents, Conversations, Models, Runs
-        from letta_adapters.client.senders import BlockingSender
-        from letta_adapters.client.settings import Settings
-        from letta_adapters.client.transport import HTTPTransport
+        with _LOADING:
+            from letta_adapters.client.resources import Agents, Conversations, Models, Runs
+            from letta_adapters.client.senders import BlockingSender
+            from letta_adapters.client.settings import Settings
+            from letta_adapters.client.transport import HTTPTransport
 
-        settings = Settings.resolve(base_url, api_key)
-        policy = _policy(timeout, max_retries, busy_timeout)
-        self._sender = BlockingSender(settings, policy, HTTPTransport(settings, http_client=http_client))
+            settings = Settings.resolve(base_url, api_key)
+            policy = _policy(timeout, max_retries, busy_timeout)
+            self._sender = BlockingSender(settings, policy, HTTPTransport(settings, http_client=http_client))
         self.agents = Agents(self._sender)
         self.conversations = Conversations(self._sender)
         self.models = Models(self._sender)
@@ -134,14 +142,15 @@ class AsyncLettaClient:
         busy_timeout: float = 60.0,
         http_client: httpx.AsyncClient | None = None,
     ) -> None:
-        from letta_adapters.client.async_resources import AsyncAgents, AsyncConversations, AsyncModels, AsyncRuns
-        from letta_adapters.client.senders import AsyncSender
-        from letta_adapters.client.settings import Settings
-        from letta_adapters.client.transport import AsyncHTTPTransport
+        with _LOADING:
+            from letta_adapters.client.async_resources import AsyncAgents, AsyncConversations, AsyncModels, AsyncRuns
+            from letta_adapters.client.senders import AsyncSender
+            from letta_adapters.client.settings import Settings
+            from letta_adapters.client.transport import AsyncHTTPTransport
 
-        settings = Settings.resolve(base_url, api_key)
-        policy = _policy(timeout, max_retries, busy_timeout)
-        self._sender = AsyncSender(settings, policy, AsyncHTTPTransport(settings, http_client=http_client))
+            settings = Settings.resolve(base_url, api_key)
+            policy = _policy(timeout, max_retries, busy_timeout)
+            self._sender = AsyncSender(settings, policy, AsyncHTTPTransport(settings, http_client=http_client))
         self.agents = AsyncAgents(self._sender)
         self.conversations = AsyncConversations(self._sender)
         self.models = AsyncModels(self._sender)

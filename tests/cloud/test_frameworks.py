@@ -192,6 +192,17 @@ def test_a_compaction_during_a_turn_is_in_the_answer_and_what_others_said_behind
     assert "[[say two]]" not in said(witness, conversation_id)
 
 
+@pytest.mark.parametrize("options", [{"background": False}, {"max_retries": 0}], ids=["foreground", "no retries"])
+def test_a_turn_that_is_read_back_behind_a_compaction_is_whole(
+    cloud: FakeLetta, key: SecretStr, crowded_id: str, options: Json
+) -> None:
+    model = ChatLetta(agent_id=crowded_id, base_url=cloud.base_url, api_key=key, **options)
+    cloud.cut_streams(4)
+    answer = model.invoke("[[say one]]")
+    assert answer.text == "one"
+    assert len(answer.response_metadata["letta"]["compactions"]) == 1
+
+
 def test_a_compaction_during_a_turn_of_an_engine_is_in_its_response(cloud: FakeLetta, crowded_id: str) -> None:
     with LettaChatEngine.from_defaults(agent_id=crowded_id, base_url=cloud.base_url, api_key=cloud.api_key) as engine:
         response = engine.chat("[[say one]]")

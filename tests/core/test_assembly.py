@@ -73,6 +73,11 @@ def test_what_was_sent_does_not_name_the_answer() -> None:
     assert _answers(echo, result("mine", "42", id="m-1"), text("a", id="m-2")) == ["m-2"]
 
 
+def test_an_event_does_not_name_the_answer() -> None:
+    event: dict[str, Any] = {"message_type": "event_message", "id": "e", "event_type": "compaction", "event_data": {}}
+    assert _answers(sse(event), text("a")) == ["message-1"]
+
+
 def test_a_result_under_the_id_of_an_echo_names_the_answer() -> None:
     shown = {"message_type": "tool_return_message", "id": "message-1", "tool_return": "x", "status": "success"}
     assert _answers(sse({**shown, "tool_call_id": "mine"}), sse({**shown, "tool_call_id": "theirs"})) == ["message-1"]
@@ -244,6 +249,15 @@ def test_a_request_under_the_id_of_the_text_before_it_is_the_last_all_the_same()
     summary = {"message_type": "summary_message", "id": "m-s", "summary": "s"}
     fed(assembly, text("a"), sse(request), sse(summary))
     assert assembly.message_ids == ("m-s", "message-1")
+
+
+def test_a_request_that_names_its_step_late_is_the_only_message_of_it() -> None:
+    assembly = Assembly()
+    call = {"name": "add", "arguments": "{}", "tool_call_id": "call-1"}
+    request = {"message_type": "approval_request_message", "id": "m-r", "tool_call": call, "tool_calls": call}
+    words = {"message_type": "assistant_message", "id": "m-w", "content": "a", "step_id": "step-1"}
+    fed(assembly, sse(words), sse(request), sse({**request, "step_id": "step-1"}))
+    assert assembly.message_ids == ("m-r",)
 
 
 ANSWERED = (ping(1), result("call-1", "42", 2), text("so", 3), stop(), usage(), DONE)

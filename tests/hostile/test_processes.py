@@ -6,6 +6,8 @@ import asyncio
 import gc
 import os
 import signal
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -193,3 +195,28 @@ def test_what_may_have_gone_out_on_a_connection_of_a_dead_event_loop_is_not_sent
     with serve(_keeping) as server:
         _then_collect(work)
         assert sum(head.startswith(b"POST") for head in server.heads) <= 1
+
+
+_FIRST_CLIENT = """
+import os, signal, sys, threading
+from letta_adapters import LettaClient
+
+loading = threading.Event()
+sys.addaudithook(lambda name, args: loading.set() if args[:1] == ("letta_adapters.client.resources",) else None)
+first = threading.Thread(target=lambda: LettaClient(base_url="http://localhost").close())
+first.start()
+loading.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(int(sys.argv[1]))
+    LettaClient(base_url="http://localhost").close()
+    os._exit(0)
+first.join()
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@FORKS
+def test_a_child_that_is_forked_while_a_thread_makes_the_first_client_makes_one_too() -> None:
+    code = [sys.executable, "-W", "ignore", "-c", _FIRST_CLIENT, str(PATIENCE)]
+    assert subprocess.run(code, check=False).returncode == 0

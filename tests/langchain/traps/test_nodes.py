@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core.runnables import RunnableConfig, RunnableGenerator, RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 
 from langchain_letta import ChatLetta
@@ -146,6 +146,43 @@ async def test_a_call_after_a_graph_inside_a_node_belongs_to_that_node_again(
     messages = (await graph_with(model).ainvoke(None, config))["messages"]
     assert conversation_of(messages[-1]) in before
     expect(reader, messages)
+
+
+async def test_an_agent_inside_a_node_that_died_in_the_first_turn_goes_on_in_its_conversation(
+    model: ChatLetta, agent_id: str, reader: Reader
+) -> None:
+    saver, config = InMemorySaver(), thread()
+
+    def graph_with(asked_one: ChatLetta) -> Any:
+        async def answer(state: Any) -> Any:
+            return {"messages": (await agent_of(asked_one).ainvoke({"messages": state["messages"]}))["messages"][-1:]}
+
+        return chain_of(("answer", answer), saver=saver)
+
+    async with dying(model) as lost:
+        await graph_with(lost).ainvoke(asked("hello"), config, durability="sync")
+    messages = (await graph_with(model).ainvoke(None, config))["messages"]
+    assert reader.conversations(agent_id) == [conversation_of(messages[-1])]
+
+
+async def test_a_call_after_a_graph_that_left_a_stream_open_belongs_to_no_node(
+    model: ChatLetta, agent_id: str, reader: Reader
+) -> None:
+    question, left_open = human("hello"), list[AsyncIterator[Any]]()
+
+    async def twice(given: AsyncIterator[str]) -> AsyncIterator[str]:
+        async for one in given:
+            yield one
+            yield one
+
+    async def answer(state: Any, config: RunnableConfig) -> Any:
+        left_open.append(RunnableGenerator(twice).astream("x", config))
+        await anext(left_open[0])
+        return {"messages": [await model.ainvoke(state["messages"])]}
+
+    await chain_of(("answer", cast("Any", answer))).ainvoke({"messages": [question]}, thread())
+    await model.ainvoke([question])
+    assert len(reader.conversations(agent_id)) == 2
 
 
 @pytest.mark.parametrize("ask", [awaits, makes_a_task, uses_a_thread])
