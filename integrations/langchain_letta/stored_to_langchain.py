@@ -196,7 +196,7 @@ class StoredToLangChain:
             conversation_id=self._conversation_id,
             agent_id=self._agent_id,
             run_id=turn.run_id,
-            answer_id=whole.answer_id,
+            answer_id=whole.answer_id or anchor.message_id,  # an event alone names no answer
             message_ids=anchor.message_ids,
             otids=tuple(row.otid for row in turn.said if not isinstance(row, Unknown) and is_input(row) and row.otid),
             parts=shown.parts(),
