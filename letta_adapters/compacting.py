@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 from letta_adapters.client import AsyncLettaClient, LettaClient
 from letta_adapters.client.asking import aask, ask
 from letta_adapters.client.endpoints import Endpoint
-from letta_adapters.client.run_endpoints import list_runs_in_flight, retrieve_run
 from letta_adapters.drivers import busy_here
-from letta_adapters.errors import NotFound
 from letta_adapters.events import FinishedTurn, Notice
 from letta_adapters.locks import Hold
-from letta_adapters.under_way import is_stale, is_under_way
-from letta_adapters.wire import Run, SummaryMessage
+from letta_adapters.looking import check_that_it_is_over
+from letta_adapters.wire import SummaryMessage
 
 if TYPE_CHECKING:
     from letta_adapters.wire import CompactionResponse, CompactionSettings
@@ -41,7 +39,7 @@ def compact(
     try:
         if not hold.acquire(busy_timeout):
             raise busy_here(busy_timeout)
-        for _ in ask(client, _check_that_others_are_over(hold, conversation_id, agent_id, busy_timeout)):
+        for _ in ask(client, _check_that_others_are_over(hold, conversation_id, agent_id)):
             pass
         return client.conversations.messages.compact(conversation_id, agent_id=agent_id, compaction_settings=settings)
     finally:
@@ -61,7 +59,7 @@ async def acompact(
     try:
         if not await hold.acquire_async(busy_timeout):
             raise busy_here(busy_timeout)
-        async for _ in aask(client, _check_that_others_are_over(hold, conversation_id, agent_id, busy_timeout)):
+        async for _ in aask(client, _check_that_others_are_over(hold, conversation_id, agent_id)):
             pass
         return await client.conversations.messages.compact(
             conversation_id, agent_id=agent_id, compaction_settings=settings
@@ -71,22 +69,10 @@ async def acompact(
 
 
 def _check_that_others_are_over(
-    hold: Hold, conversation_id: str, agent_id: str | None, seconds: float
+    hold: Hold, conversation_id: str, agent_id: str | None
 ) -> Generator[Endpoint[Any] | None, Any, None]:
-    """A turn whose end nobody saw stays in `in_flight` for good: only the server knows whether it goes on."""
-    if (other := hold.in_flight) is None:
-        return
-    if other.run_id is None:
-        runs: list[Run] = yield list_runs_in_flight(conversation_id, agent_id=agent_id)
-        goes_on = any(is_under_way(run, conversation_id) for run in runs)
-    else:
-        try:
-            run: Run = yield retrieve_run(other.run_id)
-            goes_on = run.in_flight and not is_stale(run)
-        except NotFound:  # not on record yet
-            goes_on = True
-    if goes_on:
-        raise busy_here(seconds)
+    if hold.in_flight is not None:
+        yield from check_that_it_is_over(conversation_id, agent_id, hold.in_flight)
 
 
 def compactions_in(turn: FinishedTurn) -> list[dict[str, object]]:

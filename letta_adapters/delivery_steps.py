@@ -14,7 +14,7 @@ from letta_adapters.locks import Patience
 from letta_adapters.transcript import Anchor
 from letta_adapters.wire import ClientSkill, ClientTool, MessageType
 
-__all__ = ["Claim", "Delivered", "Flow", "Pause", "Step", "Thread", "TurnOptions", "TurnOutcome"]
+__all__ = ["Claim", "Delivered", "Flow", "Pause", "Step", "Thread", "TurnOptions", "TurnOutcome", "path_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,12 @@ class Thread:
     @property
     def path(self) -> str:
         """The nodes alone: the same in every step."""
-        return "|".join(part.split(":")[0] for part in self.namespace.split("|"))
+        return path_of(self.namespace)
+
+
+def path_of(namespace: str) -> str:
+    """The nodes of a namespace without the ids of their tasks, which are new in every step."""
+    return "|".join(part.split(":")[0] for part in namespace.split("|"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from letta_adapters.wire import (
     ContentPart,
@@ -50,22 +50,23 @@ class AnswerStarted:
     message_id: str
 
 
-# There is a delta for each token, and a frozen object takes twice as long to make. Nothing changes one all the same.
+# There is a delta for each token, and a frozen object takes twice as long to make: that these two stay as they are is
+# for type checkers to see.
 @dataclass(kw_only=True, slots=True, unsafe_hash=True)
 class TextDelta:
     """More text of part `index`."""
 
-    index: int
-    text: str
+    index: Final[int]
+    text: Final[str]
 
 
 @dataclass(kw_only=True, slots=True, unsafe_hash=True)
 class ReasoningDelta:
     """More reasoning of part `index`; `signature` is the provider's, where it signs."""
 
-    index: int
-    text: str
-    signature: str | None = None
+    index: Final[int]
+    text: Final[str]
+    signature: Final[str | None] = None
 
 
 @dataclass(frozen=True, kw_only=True)

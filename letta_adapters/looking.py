@@ -32,7 +32,7 @@ from letta_adapters.under_way import is_stale, is_under_way
 from letta_adapters.waiting import newest_first, waiting_calls
 from letta_adapters.wire import Conversation, KnownMessage, MessageCreate, Run, SystemMessage, Unknown
 
-__all__ = ["ROWS_READ", "Gone", "keep_others_away", "look", "newest_rows", "with_ends_of_runs"]
+__all__ = ["ROWS_READ", "Gone", "check_that_it_is_over", "keep_others_away", "look", "newest_rows", "with_ends_of_runs"]
 
 ROWS_READ = 100
 """Rows that are read at once: the first after an anchor, or a conversation's newest."""
@@ -69,16 +69,16 @@ def look(job: Job, made: Plan, *, into: Into | None, nonce: str) -> Reading:
     conversation_id = made.conversation_id or ""
     other: InFlight | None = yield _claim(job, conversation_id)
     if other is not None and not _is_the_same(made, other, nonce):
-        yield from _check_that_it_is_over(job, conversation_id, other)
+        yield from check_that_it_is_over(conversation_id, job.target.agent_id, other)
     elif _may_have_begun(made):
-        yield from _check_that_nothing_is_in_flight(job, conversation_id)
+        yield from _check_that_nothing_is_in_flight(conversation_id, job.target.agent_id)
     if made.reads == "newest":
         rows = yield from newest_rows(job, conversation_id)
         return job.plan(seen=Seen(rows=rows, anchored=False, nonce=nonce), into=into)
     planned = yield from _looked(job, made, into, nonce)
     if planned.stored_run_id is None and not planned.forks and len(planned.items) < len(made.items):
         # What is there may be the beginning of a turn that has stored the rest by now, or will.
-        yield from _check_that_nothing_is_in_flight(job, conversation_id)
+        yield from _check_that_nothing_is_in_flight(conversation_id, job.target.agent_id)
         planned = yield from _looked(job, made, into, nonce)
     return planned
 
@@ -106,7 +106,7 @@ def keep_others_away(job: Job, conversation_id: str) -> Generator[Endpoint[Any] 
     """
     other: InFlight | None = yield _claim(job, conversation_id)
     if other is not None:
-        yield from _check_that_it_is_over(job, conversation_id, other)
+        yield from check_that_it_is_over(conversation_id, job.target.agent_id, other)
 
 
 def _claim(job: Job, conversation_id: str) -> Claim:
@@ -124,17 +124,23 @@ def _may_have_begun(made: Plan) -> bool:
     return sum(not isinstance(item.message, MessageCreate) or item.message.role == "user" for item in made.items) > 1
 
 
-def _check_that_nothing_is_in_flight(job: Job, conversation_id: str) -> Generator[Endpoint[Any], Any, None]:
-    runs: Sequence[Run] = yield list_runs_in_flight(conversation_id, agent_id=job.target.agent_id)
+def _check_that_nothing_is_in_flight(conversation_id: str, agent_id: str | None) -> Generator[Endpoint[Any], Any, None]:
+    runs: Sequence[Run] = yield list_runs_in_flight(conversation_id, agent_id=agent_id)
     for run in runs:
         if is_under_way(run, conversation_id):
             raise _busy(run.id)
 
 
-def _check_that_it_is_over(job: Job, conversation_id: str, other: InFlight) -> Generator[Endpoint[Any], Any, None]:
-    """A turn that ends between the reading and the sending would be missed, and ours end up behind it."""
+def check_that_it_is_over(
+    conversation_id: str, agent_id: str | None, other: InFlight
+) -> Generator[Endpoint[Any], Any, None]:
+    """A turn that ends between the reading and the sending would be missed, and ours end up behind it.
+
+    Raises:
+        ConversationBusy: It goes on. One whose end nobody saw counts as in flight for good here: only the server knows.
+    """
     if other.run_id is None:
-        yield from _check_that_nothing_is_in_flight(job, conversation_id)
+        yield from _check_that_nothing_is_in_flight(conversation_id, agent_id)
         return
     try:
         run: Run = yield retrieve_run(other.run_id)

@@ -17,7 +17,7 @@ from typing_extensions import Self, override
 from langchain_letta.configuration import ConfiguredModel
 from langchain_letta.tools import openai_tools_from_langchain
 from langchain_letta.tracing import traceable
-from letta_adapters.version import VERSION
+from letta_adapters.version import __version__
 
 __all__ = ["DescribedModel"]
 
@@ -55,7 +55,7 @@ class DescribedModel(ConfiguredModel):
 
     @model_validator(mode="after")
     def _set_letta_adapters_version(self) -> Self:
-        self._add_version("letta-adapters", VERSION)
+        self._add_version("letta-adapters", __version__)
         return self
 
     @override

@@ -16,6 +16,8 @@ from weakref import WeakValueDictionary
 from langchain_core.callbacks import BaseCallbackHandler
 from typing_extensions import override
 
+from letta_adapters.delivery_steps import path_of
+
 __all__ = ["metadata_around"]
 
 
@@ -88,8 +90,7 @@ def _with_thread(metadata: Mapping[str, Any], outer: _Node | None) -> Mapping[st
     """A node of a graph that was called in another one's node, without a config, belongs to the thread of that one."""
     if outer is None or metadata.get(_THREAD) is not None:
         return metadata
-    path = "|".join(part.split(":")[0] for part in metadata[_NAMESPACE].split("|"))  # its tasks have new ids each time
-    return {**outer.metadata, _NAMESPACE: f"{outer.metadata[_NAMESPACE]}|{path}"}
+    return {**outer.metadata, _NAMESPACE: f"{outer.metadata[_NAMESPACE]}|{path_of(metadata[_NAMESPACE])}"}
 
 
 def metadata_around() -> Mapping[str, Any]:

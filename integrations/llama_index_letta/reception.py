@@ -10,7 +10,7 @@ import asyncio
 import threading
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.schema import NodeWithScore
@@ -40,10 +40,10 @@ class Piece:
         message: At the end of a round, the answer up to there with all its blocks.
     """
 
-    event: LoopEvent | None = None
-    delta: str = ""
-    thinking: str = ""
-    message: ChatMessage | None = None
+    event: Final[LoopEvent | None] = None
+    delta: Final[str] = ""
+    thinking: Final[str] = ""
+    message: Final[ChatMessage | None] = None
 
 
 class Reception:

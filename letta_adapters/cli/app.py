@@ -13,7 +13,7 @@ from letta_adapters.cli.export import export
 from letta_adapters.cli.history import history
 from letta_adapters.cli.prune import prune
 from letta_adapters.cli.settle import settle
-from letta_adapters.version import VERSION
+from letta_adapters.version import __version__
 
 __all__ = ["app"]
 
@@ -32,7 +32,7 @@ for command in (demo, doctor, chat, history, export, settle, prune):
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(VERSION)
+        typer.echo(__version__)
         raise typer.Exit
 
 

@@ -16,7 +16,7 @@ import httpx
 from letta_adapters.client.intake import Intake
 from letta_adapters.client.settings import Settings
 from letta_adapters.exchange import Broken, BrokenKind, Request
-from letta_adapters.version import VERSION
+from letta_adapters.version import __version__
 
 if TYPE_CHECKING:
     from letta_adapters.client.loop_clients import LoopClients
@@ -25,7 +25,7 @@ __all__ = ["AsyncHTTPTransport", "HTTPTransport"]
 
 _CONNECT_TIMEOUT = 5.0
 _HEADERS = {
-    "user-agent": f"letta-adapters/{VERSION}",
+    "user-agent": f"letta-adapters/{__version__}",
     "content-type": "application/json",
     "accept": "application/json, text/event-stream",
     # A compressed stream would be held back until the compressor has a block.

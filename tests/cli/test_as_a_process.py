@@ -14,7 +14,7 @@ import pytest
 
 from letta_adapters import LettaClient
 from letta_adapters.testing import FakeLetta
-from letta_adapters.version import VERSION
+from letta_adapters.version import __version__
 from letta_adapters.wire import AssistantMessage, text_of
 from tests.cli.conftest import CommandLine
 from tests.hostile.server import Peer, document, serve
@@ -62,7 +62,7 @@ def test_another_module_that_is_missing_is_no_matter_of_the_extra() -> None:
 
 
 def test_the_version_is_told() -> None:
-    assert CommandLine()("--version").result == (0, f"{VERSION}\n", "")
+    assert CommandLine()("--version").result == (0, f"{__version__}\n", "")
 
 
 @pytest.fixture

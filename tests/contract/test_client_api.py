@@ -348,6 +348,25 @@ def test_a_compaction_during_a_turn_is_seen(client: LettaClient, small_agent_id:
     assert notice.message.compaction_stats.trigger == "post_step_context_check"
 
 
+@pytest.mark.self_hosted("Letta Cloud tells of the event as well, as its reference has it")
+@pytest.mark.parametrize("streaming", [True, False], ids=["streamed", "whole"])
+def test_asked_to_tell_of_a_compaction_a_conversation_tells_of_its_summary_as_it_does_unasked(
+    client: LettaClient, small_agent_id: str, streaming: bool
+) -> None:
+    conversation_id = client.conversations.create(agent_id=small_agent_id).id
+    create = client.conversations.messages.create
+    if streaming:
+        turn = create(conversation_id, input="[[say hello]]", include_compaction_messages=True).result()
+        told = [part.message for part in turn.parts if isinstance(part, Notice)]
+    else:
+        answer = create(conversation_id, input="[[say hello]]", include_compaction_messages=True, streaming=False)
+        read = [summary_of(message) or message for message in answer.messages]
+        told = [message for message in read if isinstance(message, SummaryMessage | EventMessage)]
+    (summary,) = told
+    assert isinstance(summary, SummaryMessage)
+    assert "hello" in summary.summary
+
+
 @pytest.mark.scripted("its window is full by the count of the scripted model")
 def test_a_compaction_shows_as_an_event_and_a_summary_where_they_are_asked_for(
     client: LettaClient, small_agent_id: str

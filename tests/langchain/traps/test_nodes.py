@@ -1,4 +1,7 @@
-"""Nodes of graphs in asyncio: however one asks the model, the call is known to belong to it, and to it alone."""
+"""Nodes of graphs in asyncio: however one asks the model, the call is known to belong to it, and to it alone.
+
+From Python 3.11 on LangGraph sees to that itself: only on 3.10, in `make matrix`, do these show that `nodes.py` works.
+"""
 
 from __future__ import annotations
 
