@@ -8,10 +8,12 @@ from typing import Any
 from letta_adapters.client import AsyncLettaClient, LettaClient
 from letta_adapters.client.endpoints import Endpoint
 from letta_adapters.delivery_steps import Claim, Delivered, Flow, Pause, Step, TurnOutcome
-from letta_adapters.drivers import AsyncTurnStream, TurnStream, busy_here
+from letta_adapters.driver import busy_here
 from letta_adapters.errors import LettaError
 from letta_adapters.events import FinishedTurn, TurnEvent
 from letta_adapters.locks import Hold
+from letta_adapters.task_driver import AsyncTurnStream
+from letta_adapters.thread_driver import TurnStream
 
 __all__ = ["adeliver", "deliver"]
 
@@ -39,11 +41,7 @@ def deliver(client: LettaClient, flow: Flow) -> Generator[TurnEvent | Delivered,
                     _let_go(hold)
                     hold = None
                 with client.open_turn(step, hold) as stream:
-                    for item in _events(stream):
-                        if isinstance(item, TurnOutcome):
-                            answer = item
-                        else:
-                            yield item
+                    answer = yield from _events(stream)
             step = _advance(flow, answer)
         yield step
     finally:
@@ -73,11 +71,20 @@ async def adeliver(client: AsyncLettaClient, flow: Flow) -> AsyncGenerator[TurnE
                     _let_go(hold)
                     hold = None
                 async with client.open_turn(step, hold) as stream:
-                    async for item in _aevents(stream):
-                        if isinstance(item, TurnOutcome):
-                            answer = item
-                        else:
-                            yield item
+                    # What `_events` does, but not in a generator of its own, which costs something for each token.
+                    replay: list[TurnEvent] = []
+                    try:
+                        async for event in stream:
+                            if stream.replayed:
+                                replay.append(event)
+                            else:
+                                yield event
+                        answer = _outcome(await stream.result(), stream)
+                    except LettaError as error:
+                        answer = _outcome(error, stream)
+                        replay.clear()
+                    for event in replay:
+                        yield event
             step = _advance(flow, answer)
         yield step
     finally:
@@ -89,39 +96,21 @@ def _let_go(hold: Hold | None) -> None:
         hold.release()
 
 
-def _events(stream: TurnStream) -> Generator[TurnEvent | TurnOutcome, None, None]:
-    """The events of a turn, last how it ended. A run of before is told at its end: it may be a failure."""
-    held: list[TurnEvent] = []
+def _events(stream: TurnStream) -> Generator[TurnEvent, None, TurnOutcome]:
+    """The events of a turn; returns how it ended. A run of before is told at its end: it may be a failure."""
+    replay: list[TurnEvent] = []
     try:
         for event in stream:
             if stream.replayed:
-                held.append(event)
+                replay.append(event)
             else:
                 yield event
         outcome = _outcome(stream.result(), stream)
     except LettaError as error:
         outcome = _outcome(error, stream)
-        held.clear()
-    yield from held
-    yield outcome
-
-
-async def _aevents(stream: AsyncTurnStream) -> AsyncGenerator[TurnEvent | TurnOutcome, None]:
-    """The events of a turn, last how it ended. A run of before is told at its end: it may be a failure."""
-    held: list[TurnEvent] = []
-    try:
-        async for event in stream:
-            if stream.replayed:
-                held.append(event)
-            else:
-                yield event
-        outcome = _outcome(await stream.result(), stream)
-    except LettaError as error:
-        outcome = _outcome(error, stream)
-        held.clear()
-    for event in held:
-        yield event
-    yield outcome
+        replay.clear()
+    yield from replay
+    return outcome
 
 
 def _outcome(result: FinishedTurn | LettaError, stream: TurnStream | AsyncTurnStream) -> TurnOutcome:

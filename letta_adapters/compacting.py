@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from letta_adapters.client import AsyncLettaClient, LettaClient
 from letta_adapters.client.asking import aask, ask
 from letta_adapters.client.endpoints import Endpoint
-from letta_adapters.drivers import busy_here
+from letta_adapters.driver import busy_here
 from letta_adapters.events import FinishedTurn, Notice
 from letta_adapters.locks import Hold
 from letta_adapters.looking import check_that_it_is_over

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
-from contextlib import aclosing, closing
+from contextlib import aclosing, asynccontextmanager, closing, contextmanager
 from functools import partial
 from typing import Any, get_args
 
@@ -89,7 +89,7 @@ class ChatLetta(CompactableModel):
         **kwargs: Any,
     ) -> ChatResult:
         model = self._with(kwargs)
-        with closing(model._events(messages, stop, run_manager, kwargs)) as events:
+        with model._events(messages, stop, run_manager, kwargs) as events:
             for event in events:
                 if isinstance(event, Delivered):
                     return model._result(event, bound_names(kwargs.get("tools")))
@@ -104,7 +104,7 @@ class ChatLetta(CompactableModel):
         **kwargs: Any,
     ) -> ChatResult:
         model = self._with(kwargs)
-        async with aclosing(model._aevents(messages, stop, run_manager, kwargs)) as events:
+        async with model._aevents(messages, stop, run_manager, kwargs) as events:
             async for event in events:
                 if isinstance(event, Delivered):
                     return model._result(event, bound_names(kwargs.get("tools")))
@@ -120,7 +120,7 @@ class ChatLetta(CompactableModel):
     ) -> Iterator[ChatGenerationChunk]:
         model = self._with(kwargs)
         chunks = model._chunks(kwargs)
-        with closing(model._events(messages, stop, run_manager, kwargs)) as events:
+        with model._events(messages, stop, run_manager, kwargs) as events:
             for event in events:
                 if (chunk := chunks.from_event(event)) is not None:
                     yield chunk
@@ -135,7 +135,7 @@ class ChatLetta(CompactableModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         model = self._with(kwargs)
         chunks = model._chunks(kwargs)
-        async with aclosing(model._aevents(messages, stop, run_manager, kwargs)) as events:
+        async with model._aevents(messages, stop, run_manager, kwargs) as events:
             async for event in events:
                 if (chunk := chunks.from_event(event)) is not None:
                     yield chunk
@@ -151,7 +151,7 @@ class ChatLetta(CompactableModel):
         model = self._with(kwargs)
         told = model._protocol_events(kwargs)
         try:
-            with closing(model._events(messages, stop, run_manager, kwargs)) as events:
+            with model._events(messages, stop, run_manager, kwargs) as events:
                 for event in events:
                     yield from told.from_event(event)
         except Exception as error:
@@ -171,7 +171,7 @@ class ChatLetta(CompactableModel):
         model = self._with(kwargs)
         told = model._protocol_events(kwargs)
         try:
-            async with aclosing(model._aevents(messages, stop, run_manager, kwargs)) as events:
+            async with model._aevents(messages, stop, run_manager, kwargs) as events:
                 async for event in events:
                     for one in told.from_event(event):
                         yield one
@@ -267,21 +267,25 @@ class ChatLetta(CompactableModel):
         model = self.bind(tools=[tool], tool_choice=name, ls_structured_output_format=told, **answer)
         return structured(model, parser_of_call(schema, name), include_raw=include_raw)
 
+    @contextmanager
     def _events(
         self, messages: Sequence[BaseMessage], stop: Any, run_manager: BaseRunManager | None, kwargs: dict[str, Any]
-    ) -> Generator[TurnEvent | Delivered]:
-        """Carry out a call; what a reader of a structured answer sees begins when it is known which turn gives it."""
-        with both_trees(), closing(deliver(self.client, self._flow(messages, stop, run_manager, kwargs))) as events:
-            yield from told_whole(events) if kwargs.get(ANSWER_TOOL) else events
+    ) -> Generator[Iterator[TurnEvent | Delivered]]:
+        """Carry out a call; what a reader of a structured answer sees begins when it is known which turn gives it.
 
+        No generator of its own around the events: each costs something for each token.
+        """
+        with both_trees(), closing(deliver(self.client, self._flow(messages, stop, run_manager, kwargs))) as events:
+            yield told_whole(events) if kwargs.get(ANSWER_TOOL) else events
+
+    @asynccontextmanager
     async def _aevents(
         self, messages: Sequence[BaseMessage], stop: Any, run_manager: BaseRunManager | None, kwargs: dict[str, Any]
-    ) -> AsyncGenerator[TurnEvent | Delivered]:
+    ) -> AsyncGenerator[AsyncIterator[TurnEvent | Delivered]]:
         with both_trees():
             flow = self._flow(messages, stop, run_manager, kwargs)
             async with aclosing(adeliver(self.async_client, flow)) as events:
-                async for event in atold_whole(events) if kwargs.get(ANSWER_TOOL) else events:
-                    yield event
+                yield atold_whole(events) if kwargs.get(ANSWER_TOOL) else events
 
     def _flow(
         self, messages: Sequence[BaseMessage], stop: Any, run_manager: BaseRunManager | None, kwargs: dict[str, Any]

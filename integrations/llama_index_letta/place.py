@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from letta_adapters.client import AsyncLettaClient, LettaClient
 from letta_adapters.client.places import check_place
-from letta_adapters.drivers import busy_here
+from letta_adapters.driver import busy_here
 from letta_adapters.errors import NotFound
 from letta_adapters.locks import ConversationLock
 

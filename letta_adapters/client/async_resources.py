@@ -26,8 +26,8 @@ from letta_adapters.client.methods import (
 )
 from letta_adapters.client.senders import AsyncSender
 from letta_adapters.client.turns import Attaching
-from letta_adapters.drivers import AsyncTurnStream
 from letta_adapters.locks import Patience
+from letta_adapters.task_driver import AsyncTurnStream
 from letta_adapters.waiting import newest_first, waiting_calls
 from letta_adapters.wire import LettaResponse, Run
 

@@ -16,9 +16,10 @@ from typing_extensions import Self
 if TYPE_CHECKING:
     from letta_adapters.client.calls import Endpoint
     from letta_adapters.client.turns import PreparedTurn
-    from letta_adapters.drivers import AsyncTurnStream, TurnStream
     from letta_adapters.locks import Hold
     from letta_adapters.steps import TurnPolicy
+    from letta_adapters.task_driver import AsyncTurnStream
+    from letta_adapters.thread_driver import TurnStream
 
 __all__ = ["AsyncLettaClient", "LettaClient"]
 

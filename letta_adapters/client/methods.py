@@ -12,8 +12,9 @@ from letta_adapters.client.calls import Endpoint
 from letta_adapters.client.listing import Listing
 from letta_adapters.client.senders import AsyncSender, BlockingSender
 from letta_adapters.client.turns import PreparedTurn
-from letta_adapters.drivers import AsyncTurnStream, TurnStream
 from letta_adapters.matching import Row
+from letta_adapters.task_driver import AsyncTurnStream
+from letta_adapters.thread_driver import TurnStream
 from letta_adapters.wire import ToolCall, ToolCallDelta
 
 __all__ = [

@@ -26,8 +26,8 @@ from letta_adapters.client.methods import (
 )
 from letta_adapters.client.senders import BlockingSender
 from letta_adapters.client.turns import Attaching
-from letta_adapters.drivers import TurnStream
 from letta_adapters.locks import Patience
+from letta_adapters.thread_driver import TurnStream
 from letta_adapters.waiting import newest_first, waiting_calls
 from letta_adapters.wire import LettaResponse, Run
 

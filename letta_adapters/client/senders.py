@@ -25,11 +25,12 @@ from letta_adapters import retry
 from letta_adapters.client.endpoints import Endpoint
 from letta_adapters.client.settings import Settings
 from letta_adapters.client.turns import PreparedTurn
-from letta_adapters.drivers import AsyncTurnStream, TurnStream, task_sleep
 from letta_adapters.errors import LettaError, ProtocolError, QuotaExceeded
 from letta_adapters.exchange import Broken, BrokenKind, Request, error_from_response, excerpt
 from letta_adapters.locks import ConversationLock, Hold, Patience, conversation_lock
 from letta_adapters.steps import Capabilities, TurnPolicy
+from letta_adapters.task_driver import AsyncTurnStream, task_sleep
+from letta_adapters.thread_driver import TurnStream
 from letta_adapters.turn import Turn
 
 if TYPE_CHECKING:

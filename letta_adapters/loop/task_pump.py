@@ -11,7 +11,6 @@ from typing import Any
 from typing_extensions import assert_never
 
 from letta_adapters.client import AsyncLettaClient
-from letta_adapters.drivers import AsyncTurnStream
 from letta_adapters.errors import LettaError
 from letta_adapters.events import FinishedTurn
 from letta_adapters.loop import pumps
@@ -19,6 +18,7 @@ from letta_adapters.loop.calls import Batch
 from letta_adapters.loop.pumps import Listener, LoopRules, Over, Pump, too_long
 from letta_adapters.loop.runner import TaskRunner
 from letta_adapters.loop.steps import Ask, Attach, LoopEvent, Read, RoundFinished, Rows, Send, Step
+from letta_adapters.task_driver import AsyncTurnStream
 
 __all__ = ["TaskPump"]
 

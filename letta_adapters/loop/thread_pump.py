@@ -17,7 +17,6 @@ from typing import Any
 from typing_extensions import assert_never
 
 from letta_adapters.client import LettaClient
-from letta_adapters.drivers import TurnStream
 from letta_adapters.errors import LettaError
 from letta_adapters.events import FinishedTurn, PendingCall
 from letta_adapters.loop import pumps
@@ -25,6 +24,7 @@ from letta_adapters.loop.calls import Batch
 from letta_adapters.loop.pumps import Listener, LoopRules, Over, Pump, too_long
 from letta_adapters.loop.runner import ThreadRunner
 from letta_adapters.loop.steps import Ask, Attach, LoopEvent, Read, RoundFinished, Rows, Send, Step
+from letta_adapters.thread_driver import TurnStream
 
 __all__ = ["ThreadPump"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
-from letta_adapters.drivers import busy_here
+from letta_adapters.driver import busy_here
 from letta_adapters.errors import ConversationBusy
 from letta_adapters.locks import Hold, conversation_lock
 from letta_adapters.loop.runner import Interrupted

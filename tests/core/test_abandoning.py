@@ -7,11 +7,12 @@ import threading
 
 import pytest
 
-from letta_adapters.drivers import AsyncTurnStream, TurnStream
 from letta_adapters.events import TextDelta
 from letta_adapters.exchange import Request
 from letta_adapters.locks import ConversationLock, Hold, Patience
 from letta_adapters.steps import OnAbandon
+from letta_adapters.task_driver import AsyncTurnStream
+from letta_adapters.thread_driver import TurnStream
 from letta_adapters.turn import Turn
 from tests.core.frames import TEXT, ping, text, text_row, user_row
 from tests.core.play import RESET, Recorder, Reply, new_turn, refusal, stream, told

@@ -8,11 +8,12 @@ from collections.abc import Callable
 
 import pytest
 
-from letta_adapters.drivers import AsyncTurnStream, TurnStream
 from letta_adapters.errors import ConversationBusy, LettaError, TurnFailed, TurnInterrupted
 from letta_adapters.exchange import Request
 from letta_adapters.locks import ConversationLock, Hold, Patience
 from letta_adapters.steps import TurnPolicy
+from letta_adapters.task_driver import AsyncTurnStream
+from letta_adapters.thread_driver import TurnStream
 from tests.core.frames import FAILED, PARALLEL, REASONING, REFUSED, SERVER_TOOL, TEXT, TOOL, approval_row, text
 from tests.core.play import (
     BUSY,

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from letta_adapters.client.endpoints import Endpoint
 from letta_adapters.client.turns import PreparedTurn
 from letta_adapters.delivery_steps import Claim, Delivered, Flow, Pause, Step, TurnOutcome
-from letta_adapters.drivers import busy_here
+from letta_adapters.driver import busy_here
 from letta_adapters.errors import LettaError, TurnInterrupted
 from letta_adapters.events import FinishedTurn
 from letta_adapters.exchange import Broken, BrokenKind, Request, error_from_response
