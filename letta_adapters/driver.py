@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from threading import Thread
 
+from letta_adapters.daemons import start_daemon
 from letta_adapters.errors import ConversationBusy, LettaError, TurnInterrupted
 from letta_adapters.events import FinishedTurn
 from letta_adapters.exchange import Request
@@ -100,4 +101,6 @@ class Driver:
 
 def see_off_elsewhere(see_off: Callable[[Hold], None], hold: Hold) -> None:
     """Hand the hold over to a thread that outlives the caller, and the caller's event loop."""
-    Thread(target=see_off, args=[hold.hand_over()], name=SEEN_OFF, daemon=True).start()
+    handed_over = hold.hand_over()
+    if not start_daemon(Thread(target=see_off, args=[handed_over], name=SEEN_OFF)):
+        handed_over.release()

@@ -11,7 +11,7 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.settings import Settings
 from pydantic import SecretStr
-from typing_extensions import Self, override
+from typing_extensions import Self, Unpack, override
 
 from letta_adapters.client import AsyncLettaClient, LettaClient
 from letta_adapters.client.places import check_place
@@ -22,7 +22,7 @@ from llama_index_letta.connecting import Connections
 from llama_index_letta.engine_tool import LettaEngineTool
 from llama_index_letta.history import checked_page_size
 from llama_index_letta.messages import Message, user_input
-from llama_index_letta.options import EngineOptions, HistoryGuard
+from llama_index_letta.options import EngineOptions, GivenOptions, HistoryGuard
 from llama_index_letta.place import Place
 from llama_index_letta.streaming import LettaStreamingResponse
 from llama_index_letta.tools import AnyTool, as_llama_tools
@@ -83,7 +83,7 @@ class LettaChatEngine(CompactableChat):
         letta_client: Any = None,
         http_client: Any = None,
         http_async_client: Any = None,
-        **options: Any,
+        **options: Unpack[GivenOptions],
     ) -> Self:
         """Make an engine for a conversation, or for a new one of an agent.
 
@@ -129,7 +129,7 @@ class LettaChatEngine(CompactableChat):
         if conversation_id in (None, "default"):  # another one may be of another agent than the environment's
             agent_id = agent_id or os.environ.get("LETTA_AGENT_ID") or None
         check_place(agent_id, conversation_id)
-        unknown = sorted(options.keys() - EngineOptions.__dataclass_fields__.keys())
+        unknown = sorted(options.keys() - GivenOptions.__annotations__.keys())
         if unknown:
             raise TypeError(f"A LettaChatEngine has no option {unknown[0]!r}.")
         if letta_client is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypedDict
 
 from llama_index.core.base.llms.types import ChatMessage
 
@@ -14,12 +14,34 @@ from letta_adapters.loop.pumps import OnApproval
 from letta_adapters.steps import OnAbandon
 from letta_adapters.wire import ClientSkill, MessageType
 
-__all__ = ["EngineOptions", "HistoryGuard", "HistoryPolicy"]
+__all__ = ["EngineOptions", "GivenOptions", "HistoryGuard", "HistoryPolicy"]
 
 _LOG = logging.getLogger("llama_index_letta")
 
 HistoryPolicy = Literal["ignore", "error"]
 """What becomes of a `chat_history` that is passed to a method: the server has the conversation, so it is not sent."""
+
+
+class GivenOptions(TypedDict, total=False):
+    """What a caller may say of `EngineOptions`, for type checkers: the same fields, but for those given by name."""
+
+    background: bool | None
+    on_pending_approval: Literal["deny", "error"]
+    on_abandon: OnAbandon
+    on_approval: OnApproval | None
+    ask_for: Literal["others", "all"]
+    history_policy: HistoryPolicy
+    max_tool_rounds: int
+    max_parallel: int
+    tool_timeout: float | None
+    max_steps: int | None
+    override_model: str | None
+    override_system: str | None
+    include_return_message_types: Sequence[MessageType] | None
+    client_skills: Sequence[ClientSkill]
+    return_logprobs: bool
+    top_logprobs: int | None
+    return_token_ids: bool
 
 
 @dataclass(frozen=True, kw_only=True)

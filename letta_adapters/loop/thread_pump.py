@@ -17,6 +17,7 @@ from typing import Any
 from typing_extensions import assert_never
 
 from letta_adapters.client import LettaClient
+from letta_adapters.daemons import start_daemon
 from letta_adapters.errors import LettaError
 from letta_adapters.events import FinishedTurn, PendingCall
 from letta_adapters.loop import pumps
@@ -69,7 +70,8 @@ class ThreadPump(Pump):
         self.whole.give_up()
         self._runner.interrupt()
         if self.cancels():
-            threading.Thread(target=self._cancel, name="letta-cancel", daemon=True).start()
+            if not start_daemon(threading.Thread(target=self._cancel, name="letta-cancel")):
+                self._cancel()
             return True
         return not self.streaming
 
@@ -174,7 +176,8 @@ def _in_time(function: Callable[[], Any]) -> Any:
         except BaseException as raised:
             outbox.put((None, raised))
 
-    threading.Thread(target=work, name="letta-settle", daemon=True).start()
+    if not start_daemon(threading.Thread(target=work, name="letta-settle")):
+        return function()  # the process ends, and waits for this thread for so long only
     try:
         value, error = outbox.get(timeout=pumps.SETTLE_TIMEOUT)
     except Empty:

@@ -7,10 +7,14 @@ import gc
 import inspect
 import math
 import pydoc
+import shutil
+import ssl
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 
 from letta_adapters import AsyncLettaClient, LettaClient
@@ -211,6 +215,24 @@ def test_one_client_serves_several_event_loops_and_keeps_none_alive(fake: FakeLe
     assert [asyncio.run(call()) for _ in range(3)] == ["x"] * 3
     gc.collect()
     assert [loop() for loop in loops] == [None] * 3
+
+
+def test_certificates_are_read_once_for_all_clients(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "certificates.pem"
+    shutil.copy(certifi.where(), file)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    with LettaClient(base_url=NOWHERE):
+        file.unlink()  # whoever reads it again fails
+    with LettaClient(base_url=NOWHERE, max_retries=0) as client, pytest.raises(ConnectFailed):
+        client.agents.retrieve("agent-1")
+
+
+def test_clients_trust_whom_the_environment_names_now(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    LettaClient(base_url=NOWHERE).close()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "others.pem"))
+    (tmp_path / "others.pem").write_text("no certificate")
+    with pytest.raises(ssl.SSLError):
+        LettaClient(base_url=NOWHERE)
 
 
 def test_many_tasks_share_a_client(fake: FakeLetta) -> None:

@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 from letta_client import Letta
@@ -16,6 +17,7 @@ from llama_index.core.chat_engine.types import AgentChatResponse, BaseChatEngine
 from letta_adapters import AsyncLettaClient, LettaClient
 from letta_adapters.errors import ConnectFailed, NotFound, TurnFailed
 from llama_index_letta import LettaChatEngine
+from llama_index_letta.options import EngineOptions, GivenOptions
 from tests.conftest import NOWHERE, Backend, fresh_agent, fresh_conversation
 from tests.langchain.cutting import cutting_async_client, cutting_client
 from tests.langchain.readback import Reader
@@ -104,6 +106,7 @@ def test_a_conversation_goes_on_where_it_was_left(
     first.chat("one")
     code = f"""
 from llama_index_letta import LettaChatEngine
+from llama_index_letta.options import EngineOptions, GivenOptions
 with LettaChatEngine.from_defaults(conversation_id={first.conversation_id!r}, base_url={backend.base_url!r}) as engine:
     print(engine.chat("[[recall]]"))
 """
@@ -216,7 +219,17 @@ def test_a_mistake_is_told_when_the_engine_is_made(options: dict[str, object], t
 
 def test_an_option_that_is_none_is_refused_by_name() -> None:
     with pytest.raises(TypeError, match="systm_prompt"):
-        LettaChatEngine.from_defaults(agent_id="agent-1", base_url=NOWHERE, systm_prompt="Be brief.")
+        LettaChatEngine.from_defaults(
+            agent_id="agent-1",
+            base_url=NOWHERE,
+            systm_prompt="Be brief.",  # pyright: ignore[reportCallIssue]
+        )
+
+
+def test_type_checkers_know_each_option_of_an_engine_with_its_type() -> None:
+    known = get_type_hints(EngineOptions)
+    del known["busy_timeout"]  # a parameter of its own
+    assert get_type_hints(GivenOptions) == known
 
 
 @pytest.mark.parametrize("message", ["", [], ChatMessage(), ChatMessage(content=ChatMessage(content="inner"))], ids=str)
