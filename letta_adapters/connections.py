@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from letta_adapters.exchange import Request
@@ -59,6 +60,10 @@ class Transport(Protocol):
 
     def open(self, request: Request, *, idle_timeout: float) -> Response:
         """Send a request and give the answer once its headers are here."""
+        ...
+
+    def beside(self) -> AbstractContextManager[Transport]:
+        """One to the same server that goes on when this one is closed."""
         ...
 
 

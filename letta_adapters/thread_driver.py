@@ -83,12 +83,15 @@ class _ThreadDriver(Driver):
     def _see_off(self, step: Step, hold: Hold) -> None:
         """Keep other turns away until the one that its caller left is over."""
         try:
-            while not isinstance(step, (Done, Failed)):
-                step = self._carry_out(step)
+            with self._transport.beside() as self._transport:  # who left a turn may close the client as well
+                try:
+                    while not isinstance(step, (Done, Failed)):
+                        step = self._carry_out(step)
+                finally:
+                    self._close_response()
         except Exception as error:
             LOG.warning("A turn that its caller left is not waited for any longer: %s", error)
         finally:
-            self._close_response()
             hold.release()
 
     def _close_response(self) -> None:

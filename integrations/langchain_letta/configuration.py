@@ -38,7 +38,10 @@ class ConfiguredModel(BaseChatModel):
     )
 
     agent_id: str | None = Field(default_factory=from_env("LETTA_AGENT_ID", default=None))
-    """The agent; needed in followed mode and for `conversation_id="default"`. Else `LETTA_AGENT_ID`."""
+    """The agent; needed in followed mode and for `conversation_id="default"`, where else it is `LETTA_AGENT_ID`.
+
+    Another conversation may be of another agent than that one: whose it is is asked once, unless it is passed.
+    """
 
     conversation_id: str | None = None
     """The conversation in pinned mode."""
@@ -83,7 +86,10 @@ class ConfiguredModel(BaseChatModel):
     """
 
     ephemeral: bool = False
-    """Delete the conversation when the turn has ended and waits for no tool: for one-shot chains in followed mode."""
+    """Delete the conversation when the turn has ended and waits for no tool: for one-shot chains in followed mode.
+
+    One whose stream is left before its end stays: its turn goes on there.
+    """
 
     anchor_key: SecretStr | None = Field(default_factory=secret_from_env("LETTA_ANCHOR_KEY", default=None))
     """Signs the anchors of answers, and makes those without its signature count as none; else `LETTA_ANCHOR_KEY`.
@@ -171,6 +177,11 @@ class ConfiguredModel(BaseChatModel):
     def _take_url_and_key(cls, fields: dict[str, Any]) -> dict[str, Any]:
         return {**_reached_by(fields.get("letta_client")), **fields, "letta_client": None}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_the_environments_agent(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        return {"agent_id": None, **fields} if _names_a_conversation(fields) else fields
+
     @model_validator(mode="after")
     def _check_target(self) -> Self:
         self._policies().check(pinned=self._target().pinned)
@@ -213,7 +224,10 @@ class ConfiguredModel(BaseChatModel):
             overrides.setdefault("override_model", kwargs["model"])
         if not overrides:
             return self
-        model = type(self)(**{**{name: getattr(self, name) for name in fields}, **overrides})
+        own = {name: getattr(self, name) for name in fields}
+        if _names_a_conversation(overrides) and "agent_id" not in self.model_fields_set:
+            del own["agent_id"]
+        model = type(self)(**{**own, **overrides})
         model._clients, model._said = self._clients, self._said
         return model
 
@@ -251,6 +265,10 @@ class ConfiguredModel(BaseChatModel):
     def _reported_name(self) -> str:
         """The name to report: the agent's, since which model it uses is its own matter."""
         return self.override_model or f"letta/{self.agent_id or self.conversation_id}"
+
+
+def _names_a_conversation(fields: dict[str, Any]) -> bool:
+    return fields.get("conversation_id") not in (None, "default")
 
 
 def _reached_by(letta: Any) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class LettaState(AgentState[Any]):
     """Written after every answer of the Letta agent; neither an input nor an output of the graph."""
 
 
-class LettaMiddleware(AgentMiddleware[LettaState, Any, Any]):
+class LettaMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
     """Keeps a thread of `create_agent` in its Letta conversation, whatever becomes of its messages.
 
     After each answer it writes where the conversation stands into the state of the graph, where a checkpointer keeps
@@ -107,7 +107,7 @@ class LettaMiddleware(AgentMiddleware[LettaState, Any, Any]):
         return self._kept(request, await handler(self._hinted(request)))
 
     @override
-    def after_agent(self, state: LettaState, runtime: Runtime[Any]) -> None:
+    def after_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> None:
         """Answer the calls that the agent has left open."""
         if self._leaves_calls(state):
             try:
@@ -116,7 +116,7 @@ class LettaMiddleware(AgentMiddleware[LettaState, Any, Any]):
                 _warn(error)
 
     @override
-    async def aafter_agent(self, state: LettaState, runtime: Runtime[Any]) -> None:
+    async def aafter_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> None:
         """Answer the calls that the agent has left open."""
         if self._leaves_calls(state):
             try:
@@ -164,7 +164,7 @@ class LettaMiddleware(AgentMiddleware[LettaState, Any, Any]):
         )
         return ExtendedModelResponse(model_response=response, command=Command(update={"letta": head}))
 
-    def _leaves_calls(self, state: LettaState) -> bool:
+    def _leaves_calls(self, state: AgentState[Any]) -> bool:
         """Whether the last answer has calls that wait, all of which are answered here or are ours to deny."""
         messages = state["messages"]
         last = next((number for number in reversed(range(len(messages))) if self._is_ours(messages[number])), None)

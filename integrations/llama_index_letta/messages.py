@@ -41,6 +41,7 @@ from letta_adapters.transcript import (
     ToolEntry,
     Transcript,
     anchor_of,
+    sendable,
 )
 from letta_adapters.wire import (
     ContentPart,
@@ -104,7 +105,7 @@ def user_input(message: Message) -> str | list[InputPart]:
     content = message if isinstance(message, str) else _content(_blocks(message), "the message")
     if not content or (not isinstance(content, str) and not any(_says(part) for part in content)):
         raise ValueError("There is nothing to send: the message is empty.")
-    return content if isinstance(content, str) else list(content)
+    return sendable(content) if isinstance(content, str) else list(content)
 
 
 def from_llama_index(messages: Sequence[ChatMessage]) -> Transcript:
@@ -201,7 +202,7 @@ def _content(blocks: Sequence[ContentBlock], where: str) -> Content:
 
 def _part(block: object, where: str) -> TextContent | ImageContent:
     if isinstance(block, TextBlock):
-        return TextContent(text=block.text)
+        return TextContent(text=sendable(block.text))
     kind = getattr(block, "block_type", type(block).__name__)
     try:
         part = image_content(block)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 
 from letta_adapters.steps import OnAbandon
 from letta_adapters.wire import ClientSkill, ClientTool, InputMessage, InputModel, InputPart, MessageType
@@ -68,12 +69,26 @@ def checked(kind: type[M], request: Mapping[str, Any]) -> M:
         if not given.get(name, True):
             del given[name]
     try:
-        return kind.model_validate(given)
+        made = kind.model_validate(given)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
         telling = [one for one in found if one["loc"][-1:] != ("str",)] or found  # a list is no text: that is known
         said = "; ".join(_said(one["loc"], one["msg"]) for one in telling)
         raise ValueError(f"The request is not one that the API takes. {said}") from None
+    _check_it_can_be_sent(made)
+    return made
+
+
+def _check_it_can_be_sent(made: InputModel) -> None:
+    """Refuse text without bytes here: once the turn has begun it would count as one that may have been sent."""
+    for name in sorted(made.model_fields_set):
+        try:
+            made.model_dump_json(include={name})
+        except PydanticSerializationError:
+            raise ValueError(
+                f"The request is not one that the API takes. In `{name}` is a lone surrogate, half a character, which "
+                "is in no encoding."
+            ) from None
 
 
 class StreamedRequest(WholeRequest, total=False):

@@ -151,6 +151,18 @@ class HTTPTransport:
             raise _broken(error, self._settings.base_url) from error
         return HTTPResponse(answer, _intake(request, answer), url=self._settings.base_url, idle_timeout=idle_timeout)
 
+    @contextlib.contextmanager
+    def beside(self) -> Generator[HTTPTransport]:
+        """One to the same server that goes on when this one is closed; a client of the caller's own has no other."""
+        if self._closing is None:
+            yield self
+            return
+        other = HTTPTransport(self._settings)
+        try:
+            yield other
+        finally:
+            other.close()
+
     def close(self) -> None:
         """Close the connections, unless the client is the caller's."""
         if self._closing is not None:

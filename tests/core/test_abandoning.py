@@ -91,6 +91,19 @@ def test_a_foreground_turn_keeps_others_away_after_its_caller_left_until_it_is_o
     assert lock.acquire(DEADLINE)
 
 
+def test_who_left_a_turn_may_close_the_client_too() -> None:
+    lock, gate = ConversationLock(), Gate()
+    transport = ScriptedTransport(Recorder(posts=[BEGUN], rows=ROWS, status=["running", "completed"]))
+    with _in_thread(transport, lock, gate=gate) as turns:
+        next(turns)
+    assert gate.waited_at.wait(DEADLINE)
+    transport.close()
+    gate.open.set()
+    assert lock.acquire(DEADLINE)
+    run = "GET /v1/runs/run-1"
+    assert _paths(transport)[-3:] == [run, f"{run}/messages", f"{run}/usage"]
+
+
 def test_leaving_closes_the_connection_before_anything_else_is_asked() -> None:
     gate = Gate()
     transport = ScriptedTransport(Recorder(posts=[BEGUN], rows=ROWS, status=["running", "completed"]))

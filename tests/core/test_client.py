@@ -260,6 +260,7 @@ BAD: list[Callable[[Any], Any]] = [
     lambda c: c.conversations.messages.create("default", input="x"),
     lambda c: c.conversations.messages.create("conv-1"),
     lambda c: c.conversations.messages.create("conv-1", input=""),
+    lambda c: c.conversations.messages.create("conv-1", input="half a character: \ud800"),
     lambda c: c.conversations.messages.create("conv-1", messages=[]),
     lambda c: c.conversations.messages.create("conv-1", messages=[], input="x"),
     lambda c: c.runs.retrieve("message-1"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 
@@ -238,6 +239,9 @@ def test_an_answer_that_cannot_be_closed_still_frees_the_lock() -> None:
     class StubbornTransport:
         def open(self, request: Request, *, idle_timeout: float) -> Stubborn:
             return Stubborn()
+
+        def beside(self) -> AbstractContextManager[StubbornTransport]:
+            return nullcontext(self)
 
     lock = ConversationLock()
     turn = new_turn()

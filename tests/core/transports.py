@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 
 from letta_adapters.exchange import Broken, Request
@@ -82,8 +84,21 @@ class ScriptedResponse:
 class ScriptedTransport(_Script):
     """Plays a script, for threads."""
 
+    is_closed = False
+
     def open(self, request: Request, *, idle_timeout: float) -> ScriptedResponse:
+        if self.is_closed:
+            raise RuntimeError("Cannot send a request, as the client has been closed.")
         return ScriptedResponse(self.answer(request))
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    @contextmanager
+    def beside(self) -> Generator[ScriptedTransport]:
+        other = copy(self)  # with the same script and log
+        other.is_closed = False
+        yield other
 
 
 class AsyncScriptedResponse:

@@ -232,6 +232,15 @@ def test_type_checkers_know_each_option_of_an_engine_with_its_type() -> None:
     assert get_type_hints(GivenOptions) == known
 
 
+@pytest.mark.parametrize("message", ["a\ud800b", ChatMessage("a\ud800b"), [TextBlock(text="a\ud800b")]], ids=ascii)
+@each_way
+async def test_half_a_character_is_sent_as_one_that_stands_for_it(
+    ask: Ask, message: str, engine: LettaChatEngine, reader: Reader
+) -> None:
+    await ask(engine, message)
+    assert reader.story(conversation_of(engine))[0] == ("user", "a\ufffdb")
+
+
 @pytest.mark.parametrize("message", ["", [], ChatMessage(), ChatMessage(content=ChatMessage(content="inner"))], ids=str)
 async def test_an_empty_message_is_refused(message: str, engine: LettaChatEngine) -> None:
     for ask in (by_achat, by_stream):

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.conftest import Backend
+from tests.conftest import Backend, fresh_agent, fresh_conversation
 from tests.contract.wire import Wire
 from tests.loop.support import next_turn_works, results
 
@@ -38,6 +38,12 @@ LEAVING = """
 for event in stream_turn(client, conversation_id, script, tools=[add]):
     break
 print("left", flush=True)
+"""
+
+OPEN = """
+stream = client.conversations.messages.create(conversation_id, input=script)
+next(stream)
+print("begun", flush=True)
 """
 
 WITHOUT_THREADS = """
@@ -82,3 +88,11 @@ def test_a_program_that_ends_right_after_it_left_a_stream_leaves_no_call(
     assert (output, errors, process.returncode) == ("left\n", "", 0)
     results(wire, conversation_id)
     assert next_turn_works(wire, conversation_id)
+
+
+def test_a_process_ends_while_a_stream_of_a_server_without_redis_is_open(no_redis_backend: Backend) -> None:
+    with fresh_agent(no_redis_backend) as agent_id:
+        conversation_id = fresh_conversation(no_redis_backend, agent_id)
+        with program(OPEN, no_redis_backend.base_url, conversation_id, "[[say one two]]") as process:
+            output, _ = process.communicate(timeout=30)
+    assert (output, process.returncode) == ("begun\n", 0)
