@@ -44,8 +44,15 @@ def idle_ways(url: str) -> dict[str, Callable[[str], object]]:
     }
 
 
+_NEXT_TO_NOTHING = 0.01
+
+
 def idle_time(way: Callable[[str], object]) -> float:
-    """Seconds of processor time for two idle seconds; what the same stream takes without them is not counted."""
+    """Seconds of processor time for two idle seconds; what the same stream takes without them is not counted.
+
+    The whole process is measured, and whatever else happens in it can only add to it: so the least of three counts,
+    unless the first is next to nothing.
+    """
 
     def measured(framing: str) -> float:
         began = time.process_time()
@@ -54,7 +61,11 @@ def idle_time(way: Callable[[str], object]) -> float:
 
     measured("chunked")
     lively = min(measured("chunked") for _ in range(3))
-    return max(0.0, measured("idle") - lively)
+    idle = measured("idle")
+    for _ in range(2):
+        if idle - lively > _NEXT_TO_NOTHING:
+            idle = min(idle, measured("idle"))
+    return max(0.0, idle - lively)
 
 
 def memory(url: str) -> list[Figure]:

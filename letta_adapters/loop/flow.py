@@ -52,7 +52,7 @@ _MAX_LEFT_OPEN = 3
 """Times that one loop finds calls of others pending."""
 
 _DENIED = "A person denied this call."
-_GONE = "The process that was to run this tool is gone."
+_GONE = "Nobody waits for this tool's result any more; whether it ran is not known."
 
 
 def tool_loop(request: LoopRequest) -> Flow:
