@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import suppress
@@ -74,9 +75,11 @@ class _ThreadDriver(Driver):
 
     def _leave(self) -> None:
         """The caller left before the end."""
+        if sys.is_finalizing():
+            return  # the process ends with the stream open, and nothing can be sent any more
         if request := self.cancelling:
-            with suppress(Broken, LettaError):
-                self._transport.open(request, idle_timeout=CANCEL_TIMEOUT).close()
+            with suppress(Broken, LettaError), self._transport.beside() as transport:
+                transport.open(request, idle_timeout=CANCEL_TIMEOUT).close()
         if step := self.turn.abandoned():
             see_off_elsewhere(lambda hold: self._see_off(step, hold), self.hold)
 
@@ -106,6 +109,7 @@ class TurnStream:
     Nothing is sent before the first event is asked for. Leaving early closes the connection at once; the server goes
     on with a turn that it accepted, or is asked to cancel it (`on_abandon`). Where it cannot stream in the background,
     and so keeps nobody away from such a turn, a thread waits for its end and other turns of this process wait for that.
+    A process that ends with the stream open cancels nothing: leave it before.
 
     Raises:
         LettaError: While iterating; the tree is in `letta_adapters.errors`.

@@ -155,7 +155,7 @@ class ThreadPump(Pump):
 
     def _cancel(self) -> None:
         agent_id, conversation_id = self.rules.request.agent_id, self.rules.request.conversation_id
-        with suppress(LettaError):  # it ended meanwhile
+        with suppress(LettaError, RuntimeError):  # it ended meanwhile, or the process does and has closed the client
             if agent_id is not None and self.run_id is not None:
                 self._client.agents.messages.cancel(agent_id, run_ids=[self.run_id])
             elif conversation_id != "default":  # there it would end the runs of all the agent's conversations

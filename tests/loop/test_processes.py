@@ -41,7 +41,7 @@ print("left", flush=True)
 """
 
 OPEN = """
-stream = client.conversations.messages.create(conversation_id, input=script)
+stream = client.conversations.messages.create(conversation_id, input=script, on_abandon="{on_abandon}")
 next(stream)
 print("begun", flush=True)
 """
@@ -90,9 +90,13 @@ def test_a_program_that_ends_right_after_it_left_a_stream_leaves_no_call(
     assert next_turn_works(wire, conversation_id)
 
 
-def test_a_process_ends_while_a_stream_of_a_server_without_redis_is_open(no_redis_backend: Backend) -> None:
+@pytest.mark.parametrize("on_abandon", ["finish", "cancel"])
+def test_a_process_ends_while_a_stream_of_a_server_without_redis_is_open(
+    no_redis_backend: Backend, on_abandon: str
+) -> None:
     with fresh_agent(no_redis_backend) as agent_id:
         conversation_id = fresh_conversation(no_redis_backend, agent_id)
-        with program(OPEN, no_redis_backend.base_url, conversation_id, "[[say one two]]") as process:
-            output, _ = process.communicate(timeout=30)
-    assert (output, process.returncode) == ("begun\n", 0)
+        code = OPEN.format(on_abandon=on_abandon)
+        with program(code, no_redis_backend.base_url, conversation_id, "[[say one two]]") as process:
+            output, errors = process.communicate(timeout=30)
+    assert (output, errors, process.returncode) == ("begun\n", "", 0)
