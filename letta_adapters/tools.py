@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast, get_type_hints
@@ -15,7 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 
 from letta_adapters.wire import ClientTool
 
-__all__ = ["InvalidArguments", "Tool", "as_tools", "check_client_tools"]
+__all__ = ["InvalidArguments", "Tool", "as_tools", "check_client_tools", "check_listed"]
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _REWRITTEN = frozenset({"send_message"})
@@ -26,8 +26,20 @@ _ANY_SECTION = re.compile(r"^[ \t]*(?:Returns|Return|Yields|Raises|Examples?|Not
 _DESCRIBED = re.compile(r"^\*{0,2}(\w+)\s*(?:\([^)]*\))?:\s*(.*)$")
 
 
+_NOT_LISTS = (str, bytes, Mapping, BaseModel, type)
+"""What can be iterated over, and is one thing all the same; a tool of LangChain's is a model of pydantic's."""
+
+
 class InvalidArguments(ValueError):
     """The arguments of a call do not fit the tool; the text is for the model."""
+
+
+def check_listed(tools: object) -> None:
+    """Raise `TypeError` where tools are no list: one bare function, say."""
+    if isinstance(tools, _NOT_LISTS) or not isinstance(tools, Iterable):
+        given = cast("object", tools)
+        name = getattr(given, "__name__", "…")
+        raise TypeError(f"`tools` must be a list, even of one tool (`[{name}]`), not {type(given).__name__}.")
 
 
 def check_client_tools(tools: Iterable[tuple[ClientTool, str]]) -> tuple[ClientTool, ...]:
@@ -143,9 +155,10 @@ def as_tools(tools: Sequence[Tool | Callable[..., Any]]) -> dict[str, Tool]:
     """Make tools out of functions and check them all, by name.
 
     Raises:
-        TypeError: One is no function, or its signature is not supported.
+        TypeError: They are no list, one is no function, or its signature is not supported.
         ValueError: A name is refused by the API, or two tools have the same one.
     """
+    check_listed(tools)
     made = [tool if isinstance(tool, Tool) else _from_callable(tool) for tool in tools]
     check_client_tools(
         (one.client_tool(), f"tool {number} ({getattr(one.function, '__qualname__', type(one.function).__name__)})")
@@ -156,8 +169,16 @@ def as_tools(tools: Sequence[Tool | Callable[..., Any]]) -> dict[str, Tool]:
 
 def _from_callable(tool: Any) -> Tool:
     if not callable(tool) or isinstance(tool, type):
-        raise TypeError(f"A tool is a function or a `Tool`, not {tool!r}.")
-    return Tool.from_function(tool)
+        raise TypeError(f"A tool is a function or a `Tool`, not {tool!r}. {_OF_FRAMEWORKS}")
+    try:
+        return Tool.from_function(tool)
+    except TypeError as error:
+        if inspect.isroutine(tool) or isinstance(tool, partial):
+            raise
+        raise TypeError(f"{error} A tool is a function or a `Tool`. {_OF_FRAMEWORKS}") from None
+
+
+_OF_FRAMEWORKS = "A framework's own tools go to the adapter of that framework."
 
 
 @dataclass(frozen=True, kw_only=True)

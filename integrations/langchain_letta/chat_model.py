@@ -199,6 +199,7 @@ class ChatLetta(CompactableModel):
             kwargs: Passed on with every call.
 
         Raises:
+            TypeError: `tools` is no list.
             ValueError: A name is refused by the API, two tools have the same one, or a `response_format` is asked for.
         """
         _check_no_response_format(kwargs)

@@ -8,7 +8,7 @@ from typing import Any, cast
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from letta_adapters.tools import check_client_tools
+from letta_adapters.tools import check_client_tools, check_listed
 from letta_adapters.wire import ClientTool
 
 __all__ = ["LangChainTool", "bound_names", "client_tools_from_langchain", "must_call", "openai_tools_from_langchain"]
@@ -26,8 +26,10 @@ def openai_tools_from_langchain(tools: Sequence[LangChainTool], *, strict: bool 
         strict: Whether the schemas are to forbid arguments that they do not name.
 
     Raises:
+        TypeError: They are no list.
         ValueError: A name is refused by the API, or two tools have the same one.
     """
+    check_listed(tools)
     converted: list[dict[str, Any]] = []
     untitled: list[Any] = []
     checked: list[tuple[ClientTool, str]] = []

@@ -17,7 +17,7 @@ from llama_index.core.tools.types import BaseToolAsyncAdapter
 from pydantic import BaseModel, PydanticUserError, ValidationError
 
 from letta_adapters.loop import Tool
-from letta_adapters.tools import InvalidArguments, check_client_tools
+from letta_adapters.tools import InvalidArguments, check_client_tools, check_listed
 from letta_adapters.wire import ClientTool
 from llama_index_letta.functions import function_tool
 from llama_index_letta.outputs import answer_from_output
@@ -42,9 +42,10 @@ def as_llama_tools(tools: Sequence[AnyTool]) -> list[BaseTool]:
     """Make LlamaIndex tools out of functions and check the names of all of them.
 
     Raises:
-        TypeError: One is neither a tool nor a function, or no schema can be made of its signature.
+        TypeError: They are no list, one is neither a tool nor a function, or no schema can be made of its signature.
         ValueError: A tool has no name, its name is refused by the API, or two tools have the same one.
     """
+    check_listed(tools)
     made = [_as_tool(tool) for tool in tools]
     check_client_tools((client_tool(tool), f"tool {number} ({_kind(tool)})") for number, tool in enumerate(made, 1))
     return made

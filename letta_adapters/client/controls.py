@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, TypeVar
 
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic_core import ErrorDetails, PydanticSerializationError
 
 from letta_adapters.steps import OnAbandon
 from letta_adapters.wire import ClientSkill, ClientTool, InputMessage, InputModel, InputPart, MessageType
@@ -73,7 +73,7 @@ def checked(kind: type[M], request: Mapping[str, Any]) -> M:
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
         telling = [one for one in found if one["loc"][-1:] != ("str",)] or found  # a list is no text: that is known
-        said = "; ".join(_said(one["loc"], one["msg"]) for one in telling)
+        said = "; ".join(_said(one) for one in telling)
         raise ValueError(f"The request is not one that the API takes. {said}") from None
     _check_it_can_be_sent(made)
     return made
@@ -108,8 +108,12 @@ def check_there_is_something(request: WholeRequest) -> None:
         raise ValueError("There is nothing to send: `messages` or `input` is empty.")
 
 
-def _said(loc: Sequence[int | str], text: str) -> str:
-    reason = text.removeprefix("Value error, ")
+def _said(error: ErrorDetails) -> str:
+    loc, reason = error["loc"], error["msg"].removeprefix("Value error, ")
+    if error["type"] == "union_tag_not_found":
+        reason = f"{error.get('ctx', {})['discriminator']} is missing"
+    elif error["type"] == "list_type" and str(loc[-1]).startswith("list["):  # one of two that it may be
+        reason = "Input should be a text or a list"
     return f"`{_place(loc)}`: {reason}" if loc else reason
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypedDict
 
 from typing_extensions import Unpack
 
+from letta_adapters.client import AsyncLettaClient, LettaClient
 from letta_adapters.client.controls import checked
 from letta_adapters.client.endpoints import check_conversation_id
 from letta_adapters.loop.pumps import LoopRules, OnApproval
@@ -14,7 +15,7 @@ from letta_adapters.loop.steps import LoopRequest
 from letta_adapters.tools import Tool, as_tools
 from letta_adapters.wire import ClientSkill, InputMessage, InputPart, MessageCreate, MessageRequest, MessageType
 
-__all__ = ["LoopOptions", "rules_of"]
+__all__ = ["LoopOptions", "check_client", "check_hook", "rules_of"]
 
 
 class LoopOptions(TypedDict, total=False):
@@ -44,8 +45,24 @@ class LoopOptions(TypedDict, total=False):
 
 _ALLOWED = {"ask_for": ("others", "all"), "on_pending_approval": ("deny", "error"), "on_abandon": ("finish", "cancel")}
 
+_DOORS = {LettaClient: "`run_turn` and `stream_turn`", AsyncLettaClient: "`arun_turn` and `astream_turn`"}
+"""Which functions take which client."""
+
 _OF_TOKENS = ("return_logprobs", "top_logprobs", "return_token_ids")
 """Options that ask what an answer looked like token by token."""
+
+
+def check_client(client: object, kind: type[LettaClient] | type[AsyncLettaClient]) -> None:
+    """Raise `TypeError` for what is no client, or the twin's."""
+    if not isinstance(client, kind):
+        other = next((f"; {doors} take that" for twin, doors in _DOORS.items() if isinstance(client, twin)), "")
+        raise TypeError(f"{_DOORS[kind]} take {kind.__name__}, not {type(client).__name__}{other}.")
+
+
+def check_hook(name: str, hook: object) -> None:
+    """Raise `TypeError` for what cannot be called."""
+    if hook is not None and not callable(hook):
+        raise TypeError(f"`{name}` must be a function, not {hook!r}.")
 
 
 def rules_of(
@@ -54,7 +71,7 @@ def rules_of(
     """Check everything that can be checked before anything is sent.
 
     Raises:
-        TypeError: A tool's signature is not supported, or an option is none.
+        TypeError: A tool's signature is not supported, an option is none, or what is to be called is no function.
         ValueError: Something is refused; the message says what.
     """
     unknown = sorted(options.keys() - LoopOptions.__annotations__.keys())
@@ -69,6 +86,7 @@ def rules_of(
     if tools and max_steps == 1:
         raise ValueError("`max_steps` must be at least 2 where there are tools: with 1 no result is ever answered.")
     on_approval = options.get("on_approval")
+    check_hook("on_approval", on_approval)
     asks = options.get("ask_for", "others")
     if asks == "all" and on_approval is None:
         raise ValueError("`ask_for='all'` needs `on_approval`.")
@@ -126,6 +144,5 @@ def _messages(
         raise ValueError("Pass either `input` or `messages`.")
     if not (input or messages):
         raise ValueError("There is nothing to send: `input` or `messages` is empty.")
-    if messages is not None:
-        return tuple(messages)
-    return (MessageCreate(role="user", content=input if isinstance(input, str) else list(input or ())),)
+    made = checked(MessageRequest, {"input": input, "messages": messages})
+    return tuple(made.messages or [MessageCreate(role="user", content=made.input or "")])

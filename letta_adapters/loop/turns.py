@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing_extensions import Self, Unpack
 
 from letta_adapters.client import AsyncLettaClient, LettaClient
-from letta_adapters.loop.options import LoopOptions, rules_of
+from letta_adapters.loop.options import LoopOptions, check_client, check_hook, rules_of
 from letta_adapters.loop.pumps import SETTLE_TIMEOUT, Listener, Over, left
 from letta_adapters.loop.steps import LoopEvent, LoopResult
 from letta_adapters.loop.task_pump import TaskPump
@@ -73,7 +73,7 @@ def run_turn(
     the conversation gets `ConversationBusy` at once.
 
     Raises:
-        TypeError: A tool's signature is not supported; nothing was sent.
+        TypeError: A tool's signature is not supported, or the client is the other kind; nothing was sent.
         ValueError: A tool's name is refused, two tools have the same one, or there is nothing to send.
         ToolLoopLimit: The agent went on calling tools; its `result` has what there is.
         PendingApprovalError: A call waits that is not for this loop to answer; it has ids, names and arguments.
@@ -92,6 +92,7 @@ def run_turn(
             print(answer.text, [(call.name, call.arguments, call.content) for call in answer.executions])
         ```
     """
+    check_hook("on_event", on_event)
     loop = stream_turn(client, conversation_id, input, **options)
     try:
         for event in loop:
@@ -124,6 +125,7 @@ async def arun_turn(
             answer = await arun_turn(client, "conv-…", "What is 19 + 23?", tools=[add])
         ```
     """
+    check_hook("on_event", on_event)
     loop = astream_turn(client, conversation_id, input, **options)
     try:
         async for event in loop:
@@ -157,7 +159,7 @@ def stream_turn(
         options: As in `run_turn`.
 
     Raises:
-        TypeError: A tool's signature is not supported.
+        TypeError: A tool's signature is not supported, or the client is the other kind.
         ValueError: A tool's name is refused, two tools have the same one, or there is nothing to send.
 
     Example:
@@ -169,6 +171,8 @@ def stream_turn(
             print(loop.result().usage)
         ```
     """
+    check_client(client, LettaClient)
+    check_hook("listener", listener)
     return ToolLoop(ThreadPump(client, rules_of(conversation_id, input, **options), listener))
 
 
@@ -185,9 +189,11 @@ def astream_turn(
     The listener is called in the event loop.
 
     Raises:
-        TypeError: A tool's signature is not supported.
+        TypeError: A tool's signature is not supported, or the client is the other kind.
         ValueError: A tool's name is refused, two tools have the same one, or there is nothing to send.
     """
+    check_client(client, AsyncLettaClient)
+    check_hook("listener", listener)
     return AsyncToolLoop(TaskPump(client, rules_of(conversation_id, input, **options), listener))
 
 

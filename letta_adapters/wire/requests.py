@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from typing_extensions import Self
 
 from letta_adapters.wire.base import Handle, InputModel
@@ -59,7 +60,17 @@ class ToolReturnCreate(InputModel):
     group_id: str | None = None
 
 
-InputMessage = Annotated[MessageCreate | ApprovalCreate | ToolReturnCreate, Field(discriminator="type")]
+def _typed(message: Any) -> Any:
+    """A dict that says no type but who says what is a message, to the API as well."""
+    if not isinstance(message, Mapping):
+        return message
+    fields = cast("Mapping[str, Any]", message)
+    return {"type": "message", **fields} if fields.keys() & {"role", "content"} else fields
+
+
+InputMessage = Annotated[
+    MessageCreate | ApprovalCreate | ToolReturnCreate, Field(discriminator="type"), BeforeValidator(_typed)
+]
 """One message of a request."""
 
 

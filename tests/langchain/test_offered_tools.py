@@ -55,3 +55,17 @@ def test_its_result_is_delivered_like_any_other(model: ChatLetta, reader: Reader
         ("results", "3"),
         ("assistant", "The tools answered: 3"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("tools", "told"),
+    [
+        (subtract, r"\(`\[subtract\]`\), not function"),
+        (add, "not StructuredTool"),
+        (AddNumbers, r"\(`\[AddNumbers\]`\)"),
+        (OPENAI, "not dict"),
+    ],
+)
+def test_a_tool_alone_is_no_list(tools: Any, told: str, model: ChatLetta) -> None:
+    with pytest.raises(TypeError, match=f"`tools` must be a list, .*{told}"):
+        model.bind_tools(tools)

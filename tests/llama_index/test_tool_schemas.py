@@ -21,8 +21,10 @@ from pydantic import BaseModel, Field
 
 from letta_adapters.tools import InvalidArguments
 from letta_adapters.wire import ImageContent, TextContent
+from llama_index_letta import LettaAgent, LettaChatEngine
 from llama_index_letta.outputs import answer_from_output, nodes_of
 from llama_index_letta.tools import AnyTool, acall_once, as_llama_tools, call_once, client_tool, loop_tools
+from tests.conftest import NOWHERE
 from tests.llama_index.support import PIXEL, add, multiply
 
 Call = Callable[[BaseTool, dict[str, Any]], ToolOutput]
@@ -171,6 +173,15 @@ def test_what_is_no_tool_is_refused() -> None:
     for tool in (3, Point):
         with pytest.raises(TypeError, match="A tool is"):
             as_llama_tools([tool])  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("door", [LettaChatEngine.from_defaults, LettaAgent])
+@pytest.mark.parametrize(
+    ("tools", "told"), [(add, r"\(`\[add\]`\), not function"), (FunctionTool.from_defaults(add), "not Fu")]
+)
+def test_a_tool_alone_is_no_list(door: Callable[..., Any], tools: Any, told: str) -> None:
+    with pytest.raises(TypeError, match=f"`tools` must be a list, .*{told}"):
+        door(agent_id="agent-1", base_url=NOWHERE, tools=tools)
 
 
 def test_a_signature_that_no_schema_can_be_made_of_is_told() -> None:
