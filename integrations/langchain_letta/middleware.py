@@ -74,6 +74,9 @@ class LettaMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
     Args:
         model: The model of the agent; it need not have the agent's tools bound.
 
+    Raises:
+        TypeError: It is no `ChatLetta`.
+
     Example:
         ```python
         from langchain.agents import create_agent
@@ -88,9 +91,14 @@ class LettaMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
 
     def __init__(self, model: ChatLetta) -> None:
         super().__init__()
+        try:  # a model with tools bound is another object, and has all of it as well
+            self._target = Target(agent_id=model.agent_id, conversation_id=model.conversation_id)
+            self._key = model.anchor_key.get_secret_value() if model.anchor_key is not None else None
+        except AttributeError:
+            raise TypeError(
+                f"LettaMiddleware takes the `ChatLetta` of the agent, not {type(model).__name__}."
+            ) from None
         self._model = model
-        self._target = Target(agent_id=model.agent_id, conversation_id=model.conversation_id)
-        self._key = model.anchor_key.get_secret_value() if model.anchor_key is not None else None
 
     @override
     def wrap_model_call(

@@ -44,6 +44,7 @@ class LettaClient:
         http_client: An `httpx.Client` of your own; it is never closed here.
 
     Raises:
+        TypeError: The URL or the key is no text, or `http_client` is of the other kind.
         ValueError: The URL is not one that can be called, or a limit is none.
 
     Example:
@@ -72,6 +73,7 @@ class LettaClient:
 
             settings = Settings.resolve(base_url, api_key)
             policy = _policy(timeout, max_retries, busy_timeout)
+            _check_http(http_client, httpx.Client)
             self._sender = BlockingSender(settings, policy, HTTPTransport(settings, http_client=http_client))
         self.agents = Agents(self._sender)
         self.conversations = Conversations(self._sender)
@@ -130,6 +132,7 @@ class AsyncLettaClient:
         http_client: An `httpx.AsyncClient` of your own; it is never closed here.
 
     Raises:
+        TypeError: The URL or the key is no text, or `http_client` is of the other kind.
         ValueError: The URL is not one that can be called, or a limit is none.
     """
 
@@ -151,6 +154,7 @@ class AsyncLettaClient:
 
             settings = Settings.resolve(base_url, api_key)
             policy = _policy(timeout, max_retries, busy_timeout)
+            _check_http(http_client, httpx.AsyncClient)
             self._sender = AsyncSender(settings, policy, AsyncHTTPTransport(settings, http_client=http_client))
         self.agents = AsyncAgents(self._sender)
         self.conversations = AsyncConversations(self._sender)
@@ -208,6 +212,12 @@ def _policy(timeout: object, max_retries: object, busy_timeout: object) -> TurnP
     if not isinstance(max_retries, int) or isinstance(max_retries, bool) or max_retries < 0:
         raise ValueError(f"`max_retries` is a whole number, 0 or more, not {max_retries!r}.")
     return TurnPolicy(idle_timeout=timeout, max_retries=max_retries, busy_timeout=busy_timeout)
+
+
+def _check_http(client: object, kind: type[httpx.Client] | type[httpx.AsyncClient]) -> None:
+    """Refuse the client of the twin, which would be found out with the first answer."""
+    if client is not None and not isinstance(client, kind):
+        raise TypeError(f"`http_client` is an `httpx.{kind.__name__}` here, not {type(client).__name__}.")
 
 
 def _is_number(value: object) -> TypeGuard[float]:

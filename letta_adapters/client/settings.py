@@ -48,6 +48,7 @@ class Settings:
         """Fill in what is missing from `LETTA_BASE_URL` and `LETTA_API_KEY`.
 
         Raises:
+            TypeError: The URL or the key is no text.
             ValueError: The URL is not one that can be called.
         """
         environ = os.environ if environ is None else environ
@@ -73,8 +74,10 @@ class Settings:
         return {"authorization": f"Bearer {self.api_key.get_secret_value()}"} if self.api_key else {}
 
 
-def _checked_url(text: str) -> str:
+def _checked_url(text: object) -> str:
     """Check an address; what may hold a password is not repeated in the error."""
+    if not isinstance(text, str):
+        raise TypeError(f"`base_url` is a text, not {type(text).__name__}.")
     text = text.strip()
     if any(mark in text for mark in "@?#"):
         raise ValueError("`base_url` takes no credentials, no query and no fragment; the key goes to `api_key`.")
@@ -104,9 +107,12 @@ def _can_be_called(text: str) -> bool:
     )
 
 
-def _checked_key(key: str | SecretStr) -> SecretStr | None:
+def _checked_key(key: object) -> SecretStr | None:
     """Check that a header can carry the key; a key out of a file often ends in a line end."""
-    text = (key.get_secret_value() if isinstance(key, SecretStr) else key).strip()
+    key = key.get_secret_value() if isinstance(key, SecretStr) else key
+    if not isinstance(key, str):
+        raise TypeError(f"`api_key` is a text or a `SecretStr`, not {type(key).__name__}.")
+    text = key.strip()
     if not (text.isascii() and text.isprintable()):
         raise ValueError("`api_key` has characters that no HTTP header can carry.")
     return SecretStr(text) if text else None

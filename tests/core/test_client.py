@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import certifi
+import httpx
 import pytest
 
 from letta_adapters import AsyncLettaClient, LettaClient
@@ -176,6 +177,19 @@ def test_a_server_without_redis_is_used_in_the_foreground() -> None:
 def test_a_limit_that_is_none_is_a_value_error_that_names_it(kind: Any, name: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"`{name}` is .*, not {value!r}"):
         kind(base_url=NOWHERE, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "told"),
+    [
+        (LettaClient, httpx.AsyncClient, "an `httpx.Client` here, not AsyncClient"),
+        (AsyncLettaClient, httpx.Client, "an `httpx.AsyncClient` here, not Client"),
+        (LettaClient, bool, "an `httpx.Client` here, not bool"),
+    ],
+)
+def test_an_http_client_of_the_other_kind_is_a_type_error_at_once(kind: Any, given: type, told: str) -> None:
+    with pytest.raises(TypeError, match=f"`http_client` is {told}"):
+        kind(base_url=NOWHERE, http_client=given())
 
 
 def test_a_closed_port_is_named() -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
-from letta_adapters import LettaClient
+from letta_adapters import AsyncLettaClient, LettaClient
 from letta_adapters.client.settings import CLOUD_URL, Settings
 from letta_adapters.errors import AuthenticationError, LettaError
+from tests.conftest import NOWHERE
 
 KEY = "sk-very-secret"
 
@@ -135,6 +137,17 @@ def test_the_key_is_in_no_error() -> None:
     with pytest.raises(LettaError) as caught:
         client.agents.retrieve("agent-1")
     assert KEY not in _chain(caught.value)
+
+
+@pytest.mark.parametrize("kind", [LettaClient, AsyncLettaClient])
+@pytest.mark.parametrize("name", ["api_key", "base_url"])
+@pytest.mark.parametrize("value", [4711, b"4711", ["4711"]], ids=["int", "bytes", "list"])
+def test_a_key_or_an_address_that_is_no_text_is_a_type_error_that_does_not_repeat_it(
+    kind: Any, name: str, value: object
+) -> None:
+    with pytest.raises(TypeError, match=f"`{name}` is a text.*, not {type(value).__name__}") as caught:
+        kind(**{"base_url": NOWHERE, name: value})
+    assert "4711" not in _chain(caught.value)
 
 
 @pytest.mark.parametrize("tail", ["\n", "\r\n", "\x00", "é", " ключ"], ids=["LF", "CRLF", "NUL", "latin", "cyrillic"])
