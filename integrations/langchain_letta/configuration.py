@@ -17,6 +17,7 @@ from letta_adapters.client import AsyncLettaClient, LettaClient
 from letta_adapters.client.places import check_place
 from letta_adapters.client.settings import Settings
 from letta_adapters.delivery_steps import TurnOptions
+from letta_adapters.near_names import near_name
 from letta_adapters.pending import OnPendingApproval
 from letta_adapters.planner import Target
 from letta_adapters.policies import OnDivergence, OnRerun, Policies, SystemPolicy
@@ -175,6 +176,9 @@ class ConfiguredModel(BaseChatModel):
     @model_validator(mode="before")
     @classmethod
     def _take_url_and_key(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        for name in sorted(fields.keys() - cls.model_fields.keys()):
+            if near := near_name(name, cls.model_fields):
+                raise ValueError(f"`{name}` is no field of ChatLetta. Did you mean `{near}`?")
         return {**_reached_by(fields.get("letta_client")), **fields, "letta_client": None}
 
     @model_validator(mode="before")

@@ -11,10 +11,11 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.settings import Settings
 from pydantic import SecretStr
-from typing_extensions import Self, Unpack, override
+from typing_extensions import Never, Self, Unpack, override
 
 from letta_adapters.client import AsyncLettaClient, LettaClient
 from letta_adapters.client.places import check_place
+from letta_adapters.near_names import check_names
 from letta_adapters.wire import MessageType
 from llama_index_letta.answers import LettaChatResponse
 from llama_index_letta.compaction import CompactableChat
@@ -59,7 +60,9 @@ class LettaChatEngine(CompactableChat):
         ```
     """
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: Turns | None = None, **_: Never) -> None:
+        if not isinstance(turns, Turns):
+            raise TypeError("A LettaChatEngine is made by `LettaChatEngine.from_defaults(agent_id=…)`.")
         self._turns = turns
         self._closed = False
         self._history_guard = HistoryGuard(turns.options.history_policy)
@@ -129,9 +132,8 @@ class LettaChatEngine(CompactableChat):
         if conversation_id in (None, "default"):  # another one may be of another agent than the environment's
             agent_id = agent_id or os.environ.get("LETTA_AGENT_ID") or None
         check_place(agent_id, conversation_id)
-        unknown = sorted(options.keys() - GivenOptions.__annotations__.keys())
-        if unknown:
-            raise TypeError(f"A LettaChatEngine has no option {unknown[0]!r}.")
+        known = {*GivenOptions.__annotations__, *inspect.signature(cls.from_defaults).parameters}
+        check_names("A LettaChatEngine has no option", options, known)
         if letta_client is not None:
             base_url, api_key = base_url or str(letta_client.base_url), api_key or letta_client.api_key
         place = Place(agent_id=agent_id, conversation_id=conversation_id, busy_timeout=busy_timeout)

@@ -23,6 +23,7 @@ from letta_adapters.client.calls import (
     post,
 )
 from letta_adapters.exchange import Query
+from letta_adapters.near_names import check_names
 from letta_adapters.reading import messages_path
 from letta_adapters.wire import (
     Agent,
@@ -87,8 +88,13 @@ def create_agent(
         fields: Any other field of the API.
 
     Raises:
+        TypeError: The API has no such field.
         NotFound: The model is not known to the server.
     """
+    if fields:
+        from letta_adapters.client.agent_fields import AGENT_FIELDS  # few agents need more than the parameters
+
+        check_names("An agent has no field", fields, AGENT_FIELDS)
     body = {
         "name": name,
         "model": model,

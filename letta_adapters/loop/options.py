@@ -12,6 +12,7 @@ from letta_adapters.client.controls import checked
 from letta_adapters.client.endpoints import check_conversation_id
 from letta_adapters.loop.pumps import LoopRules, OnApproval
 from letta_adapters.loop.steps import LoopRequest
+from letta_adapters.near_names import check_names
 from letta_adapters.tools import Tool, as_tools
 from letta_adapters.wire import ClientSkill, InputMessage, InputPart, MessageCreate, MessageRequest, MessageType
 
@@ -74,9 +75,7 @@ def rules_of(
         TypeError: A tool's signature is not supported, an option is none, or what is to be called is no function.
         ValueError: Something is refused; the message says what.
     """
-    unknown = sorted(options.keys() - LoopOptions.__annotations__.keys())
-    if unknown:
-        raise TypeError(f"A tool loop has no option {unknown[0]!r}.")
+    check_names("A tool loop has no option", options, LoopOptions.__annotations__)
     for name, allowed in _ALLOWED.items():
         if options.get(name, allowed[0]) not in allowed:
             raise ValueError(f"`{name}` must be one of {allowed}, not {options.get(name)!r}.")

@@ -16,7 +16,7 @@ CORE = [path for path in sorted(ROOT.rglob("*.py")) if path.relative_to(ROOT).pa
 FRAMEWORKS = {"langchain", "langchain_core", "langgraph", "llama_index", "langchain_letta", "llama_index_letta"}
 
 ORDER = (
-    ("errors", "version", "retry", "locks", "wire", "redaction"),
+    ("errors", "version", "retry", "locks", "wire", "redaction", "near_names"),
     (
         "exchange",
         "sse",

@@ -135,3 +135,17 @@ def test_a_recorded_run_is_streamed_at_its_own_address() -> None:
     assert (turn.conversation_id, turn.agent_id, turn.run_id, turn.starting_after) == ("default", AGENT, "run-1", 3)
     assert turn.route is not None
     assert (turn.route.attach, turn.route.options) == ("/v1/runs/run-1/stream", {"poll_interval": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("field", "told"),
+    [
+        ("nmae", "'nmae'. Did you mean `name`?"),
+        ("system_prompt", "'system_prompt'. Did you mean `system`?"),
+        ("colour", r"'colour'\.$"),
+    ],
+)
+def test_a_field_that_no_agent_has_is_refused_with_the_one_that_was_meant(field: str, told: str) -> None:
+    given: dict[str, Any] = {field: "x"}
+    with pytest.raises(TypeError, match=f"An agent has no field {told}"):
+        endpoints.create_agent(**given)

@@ -7,7 +7,7 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
 from letta_client import Letta
@@ -217,13 +217,25 @@ def test_a_mistake_is_told_when_the_engine_is_made(options: dict[str, object], t
         LettaChatEngine.from_defaults(**arguments)  # pyright: ignore[reportArgumentType]
 
 
-def test_an_option_that_is_none_is_refused_by_name() -> None:
-    with pytest.raises(TypeError, match="systm_prompt"):
-        LettaChatEngine.from_defaults(
-            agent_id="agent-1",
-            base_url=NOWHERE,
-            systm_prompt="Be brief.",  # pyright: ignore[reportCallIssue]
-        )
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"colour": "red"}, r"A LettaChatEngine has no option 'colour'\.$"),
+        ({"systm_prompt": "Be brief."}, "'systm_prompt'. Did you mean `override_system`?"),
+        ({"tool": []}, "'tool'. Did you mean `tools`?"),
+        ({"on_approval": True}, "`on_approval` must be a function, not True"),
+    ],
+    ids=str,
+)
+def test_an_option_that_is_none_is_refused_by_name(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(TypeError, match=told):
+        LettaChatEngine.from_defaults(agent_id="agent-1", base_url=NOWHERE, **options)
+
+
+@pytest.mark.parametrize(("given", "named"), [((), {}), (("agent-1",), {}), ((), {"agent_id": "agent-1"})])
+def test_an_engine_that_is_made_by_its_class_is_told_how(given: Any, named: Any) -> None:
+    with pytest.raises(TypeError, match=r"made by `LettaChatEngine.from_defaults\(agent_id=…\)`"):
+        LettaChatEngine(*given, **named)
 
 
 def test_type_checkers_know_each_option_of_an_engine_with_its_type() -> None:

@@ -40,6 +40,9 @@ OPTIONS: list[tuple[dict[str, Any], str]] = [
         "'Scale' is variadic .* A tool is a function or a `Tool`. A framework's own tools go to the",
     ),
     ({"tools": [object()]}, "A tool is a function or a `Tool`, not <object .* A framework's own tools go to the"),
+    ({"system_prompt": "Be brief."}, "no option 'system_prompt'. Did you mean `override_system`?"),
+    ({"tol_timeout": 3}, "no option 'tol_timeout'. Did you mean `tool_timeout`?"),
+    ({"colour": "red"}, "no option 'colour'\\.$"),
     ({"on_approval": True}, "`on_approval` must be a function, not True"),
     ({"on_event": True}, "`on_event` must be a function, not True"),
 ]

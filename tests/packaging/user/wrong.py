@@ -16,6 +16,7 @@ ChatLetta(agent="agent-1")  # expected: reportCallIssue
 LettaMiddleware("agent-1")  # expected: reportArgumentType
 number: int = model.invoke("Hello").text  # expected: reportAssignmentType
 LettaChatEngine.from_defaults(agent_id=1)  # expected: reportArgumentType
+LettaChatEngine(agent_id="agent-1")  # expected: reportArgumentType
 LettaChatEngine.from_defaults(agent_id="agent-1", max_tool_round=3)  # expected: reportCallIssue
 LettaChatEngine.from_defaults(agent_id="agent-1", history_policy="drop")  # expected: reportArgumentType
 answer: int = LettaChatEngine.from_defaults(agent_id="agent-1").chat("Hello")  # expected: reportAssignmentType

@@ -1,0 +1,60 @@
+"""The fields of a new agent. No I/O."""
+
+from __future__ import annotations
+
+__all__ = ["AGENT_FIELDS"]
+
+AGENT_FIELDS = frozenset(
+    (
+        "actor_id",
+        "agent_type",
+        "base_template_id",
+        "block_ids",
+        "compaction_settings",
+        "context_window_limit",
+        "description",
+        "embedding",
+        "embedding_chunk_size",
+        "embedding_config",
+        "enable_reasoner",
+        "enable_sleeptime",
+        "folder_ids",
+        "from_template",
+        "hidden",
+        "identity_ids",
+        "include_base_tool_rules",
+        "include_base_tools",
+        "include_default_source",
+        "include_multi_agent_tools",
+        "initial_message_sequence",
+        "llm_config",
+        "max_files_open",
+        "max_reasoning_tokens",
+        "max_tokens",
+        "memory_blocks",
+        "memory_variables",
+        "message_buffer_autoclear",
+        "metadata",
+        "model",
+        "model_settings",
+        "name",
+        "parallel_tool_calls",
+        "per_file_view_window_char_limit",
+        "project",
+        "project_id",
+        "reasoning",
+        "response_format",
+        "secrets",
+        "source_ids",
+        "system",
+        "tags",
+        "template",
+        "template_id",
+        "timezone",
+        "tool_exec_environment_variables",
+        "tool_ids",
+        "tool_rules",
+        "tools",
+    )
+)
+"""What `POST /v1/agents/` takes (0.16.8)."""
