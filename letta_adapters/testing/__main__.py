@@ -6,6 +6,7 @@ one, does what directives say (`letta_adapters.testing.script`), and echoes ever
 
 from __future__ import annotations
 
+import argparse
 import sys
 import threading
 from contextlib import suppress
@@ -17,6 +18,9 @@ from letta_adapters.testing.model import EAGER
 
 def main() -> None:
     """Serve until Ctrl-C."""
+    argparse.ArgumentParser(
+        prog="python -m letta_adapters.testing", description=__doc__, epilog="It takes no arguments."
+    ).parse_args()
     with FakeLetta() as fake:
         with LettaClient(base_url=fake.base_url) as client:
             agent = client.agents.create(name="double", model=EAGER)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import pytest
 from langchain_core.tools import tool
 
 from langchain_letta import ChatLetta
@@ -30,3 +31,15 @@ def test_it_prints_what_to_set_serves_an_agent_and_ends_on_ctrl_c() -> None:
         rest, said = double.communicate(timeout=30)
     assert (double.returncode, rest) == (0, "")
     assert said == "Type these two lines into another terminal. Ctrl-C ends the double.\n"
+
+
+@pytest.mark.parametrize(
+    ("argument", "code", "told"),
+    [("--help", 0, "A double of a Letta server to try things on"), ("--port=1", 2, "unrecognized arguments: --port=1")],
+)
+def test_it_serves_nothing_where_it_is_given_arguments(argument: str, code: int, told: str) -> None:
+    command = [sys.executable, "-m", "letta_adapters.testing", argument]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert ended.returncode == code
+    assert told in ended.stdout + ended.stderr
+    assert "export" not in ended.stdout
