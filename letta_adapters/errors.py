@@ -88,6 +88,13 @@ class LettaError(Exception):
         self.detail = detail
         self.accepted = accepted
 
+    @property
+    def told(self) -> str:
+        """What happened, with what the server said about the cause; without ids, and without what to do."""
+        if not self.detail or self.detail in self.message:
+            return self.message
+        return f"{self.message} The server says: {_sentence(self.detail)}"
+
     def __str__(self) -> str:
         ids = ", ".join(
             f"{name}={value}"
@@ -98,9 +105,7 @@ class LettaError(Exception):
             )
             if value
         )
-        parts = [self.message]
-        if self.detail and self.detail not in self.message:
-            parts.append(f"The server says: {_sentence(self.detail)}")
+        parts = [self.told]
         if self.hint:
             parts.append(self.hint)
         if ids:

@@ -171,9 +171,13 @@ def error_from_response(
 def _redirected(message: str, location: str | None, known: Mapping[str, Any]) -> errors.ProtocolError:
     """A redirect is not followed: the key would go where nobody sent it."""
     target = _origin(location or "")
+    there = (
+        "If the Letta server is there, pass that address as `base_url` (or LETTA_BASE_URL); if you did, another "
+        "program answers at it."
+    )
     return errors.ProtocolError(
         f"{message} It redirects{f' to {target}' if target else ''}, and redirects are not followed.",
-        hint="If the Letta server is there, pass that address as `base_url` (or LETTA_BASE_URL).",
+        hint=there if target else "Check that `base_url` (or LETTA_BASE_URL) is a Letta server and no other program.",
         accepted=False,
         **{**known, "detail": None},
     )

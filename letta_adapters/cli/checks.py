@@ -15,7 +15,7 @@ from letta_adapters.client import LettaClient
 from letta_adapters.client.endpoints import Endpoint
 from letta_adapters.client.settings import CLOUD_URL, Settings
 from letta_adapters.client.transport import HTTPTransport
-from letta_adapters.errors import LettaError, NotFound, ProtocolError, ServerError
+from letta_adapters.errors import InvalidRequest, LettaError, NotFound, ProtocolError, ServerError
 from letta_adapters.exchange import Broken, Request
 from letta_adapters.redaction import redact
 from letta_adapters.waiting import newest_first, waiting_calls
@@ -29,6 +29,12 @@ _PATIENCE = 15.0
 _MAX_SKEW = timedelta(minutes=1)
 _CONVERSATIONS = 20
 _NEWEST = 10
+_CORRECT = {
+    "url": "Correct `--base-url` (or LETTA_BASE_URL).",
+    "key": "Correct LETTA_API_KEY.",
+    "agent": "Correct the id.",
+}
+_IS_IT_LETTA = "Check that LETTA_BASE_URL is a Letta server and not something in front of it."
 
 Status = Literal["ok", "warn", "fail", "skipped"]
 
@@ -65,14 +71,14 @@ class _Health:
 def examine(base_url: str | None, agent_id: str | None) -> Iterator[Finding]:
     """Look at one thing after the other, and stop where the next ones could only fail as well."""
     try:
-        settings = Settings.resolve(base_url)
+        yield _url(Settings.resolve(base_url, environ={}))
     except ValueError as error:
         yield _failed("url", error)
         return
-    yield _url(settings)
     try:
+        settings = Settings.resolve(base_url)
         settings.check_key()
-    except LettaError as error:
+    except (LettaError, ValueError) as error:
         yield _failed("key", error)
         return
     try:
@@ -92,17 +98,13 @@ def examine(base_url: str | None, agent_id: str | None) -> Iterator[Finding]:
 
 
 def _failed(name: str, error: Exception) -> Finding:
-    if isinstance(error, LettaError):
-        said = f" The server says: {error.detail}" if error.detail else ""
-        return Finding(
-            name=name,
-            status="fail",
-            found=error.message + said,
-            remedy=error.hint or "Look at the server's own log.",
-            code=code_of(error),
-        )
-    remedy = "Correct LETTA_BASE_URL or LETTA_API_KEY." if name == "url" else "Correct the id."
-    return Finding(name=name, status="fail", found=str(error), remedy=remedy, code=code_of(error))
+    if not isinstance(error, LettaError):
+        return Finding(name=name, status="fail", found=str(error), remedy=_CORRECT[name], code=code_of(error))
+    if isinstance(error, InvalidRequest):
+        remedy = _CORRECT["agent"] if name == "agent" else _IS_IT_LETTA
+    else:
+        remedy = "Look at the server's own log."
+    return Finding(name=name, status="fail", found=error.told, remedy=error.hint or remedy, code=code_of(error))
 
 
 def _url(settings: Settings) -> Finding:
@@ -163,7 +165,7 @@ def _version(health: _Health, settings: Settings) -> Finding:
         name="server",
         status="warn",
         found=f"It answers (HTTP {health.status}), but does not tell its version.",
-        remedy="Check that LETTA_BASE_URL is a Letta server and not something in front of it.",
+        remedy=_IS_IT_LETTA,
     )
 
 

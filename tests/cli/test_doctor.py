@@ -12,7 +12,7 @@ from tests.cli.conftest import CommandLine
 from tests.conftest import NOWHERE, Backend
 from tests.contract.build import CLIENT_TOOLS, user
 from tests.contract.wire import Wire
-from tests.hostile.server import Answer, Peer, document, serve, whole
+from tests.hostile.server import Answer, Peer, document, head, serve, whole
 
 HEALTHY = {"version": "0.16.8", "status": "ok"}
 NOT_FOUND = document({"detail": "Run not found"}, "404 Not Found")
@@ -99,6 +99,36 @@ def test_an_agent_that_is_not_there_is_a_failure(cli: CommandLine) -> None:
     assert (ended.code, lines(ended.out)["agent"].split()[0]) == (5, "fail")
 
 
+def test_what_the_server_says_is_a_sentence_of_its_own() -> None:
+    missing = document({"detail": "Agent not found"}, "404 Not Found")
+    with serve(answering(document(HEALTHY), resume=missing)) as server:
+        ended = CommandLine(variables={"LETTA_BASE_URL": server.base_url})("doctor", "agent-1")
+
+    assert "The server says: Agent not found. Check the id, and that" in lines(ended.out)["agent"]
+
+
+def test_an_id_that_the_server_takes_for_none_is_to_be_corrected() -> None:
+    malformed = document({"detail": "Invalid id format"}, "422 Unprocessable Entity")
+    with serve(answering(document(HEALTHY), resume=malformed)) as server:
+        ended = CommandLine(variables={"LETTA_BASE_URL": server.base_url})("doctor", "agent-1")
+
+    assert lines(ended.out)["agent"].endswith("The server says: Invalid id format. Correct the id.")
+
+
+@pytest.mark.parametrize(
+    ("models", "told"),
+    [
+        (document({}, "418 I'm a teapot"), "HTTP 418. Check that LETTA_BASE_URL is a Letta server and not something"),
+        (document({}, "501 Not Implemented"), "HTTP 501. Look at the server's own log."),
+        (head("302 Found", location="/login", content_length="0"), "Check that `base_url` (or LETTA_BASE_URL) is"),
+    ],
+    ids=["4xx", "5xx", "redirect"],
+)
+def test_another_program_is_told_from_a_server_that_fails(models: bytes, told: str) -> None:
+    _, found = examined(answering(document(HEALTHY), models=models))
+    assert told in found["key"]
+
+
 def test_an_id_that_no_agent_has_is_a_failure(cli: CommandLine) -> None:
     ended = cli("doctor", "ann")
 
@@ -138,8 +168,17 @@ def test_an_address_that_cannot_be_called_ends_it() -> None:
     assert ended.code == 2
     assert ended.out == (
         "fail    url         `base_url` must begin with http:// or https:// and name a host, not 'localhost:8283'. "
-        "Correct LETTA_BASE_URL or LETTA_API_KEY.\n"
+        "Correct `--base-url` (or LETTA_BASE_URL).\n"
     )
+
+
+def test_a_key_that_no_header_can_carry_ends_it() -> None:
+    ended = CommandLine(variables={"LETTA_BASE_URL": NOWHERE, "LETTA_API_KEY": "sk-ключ"})("doctor")
+
+    assert ended.code == 2
+    assert lines(ended.out)["url"] == f"ok {NOWHERE}"
+    assert lines(ended.out)["key"].endswith("that no HTTP header can carry. Correct LETTA_API_KEY.")
+    assert "sk-" not in ended.out
 
 
 def test_letta_cloud_without_a_key_is_not_asked() -> None:

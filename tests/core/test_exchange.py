@@ -148,6 +148,7 @@ def test_a_redirect_names_the_host_and_nothing_that_may_be_secret(location: str,
     assert type(error) is errors.ProtocolError
     assert error.accepted is False
     assert f"It redirects to {target}," in str(error)
+    assert str(error).endswith("(or LETTA_BASE_URL); if you did, another program answers at it.")
     assert "s3cret" not in str(error)
 
 
@@ -168,7 +169,7 @@ def test_a_redirect_names_the_host_and_nothing_that_may_be_secret(location: str,
 def test_a_redirect_to_nowhere_is_still_called_one(location: str, status: int) -> None:
     error = error_from_response(status, b"<html>", what=WHAT, location=location)
     assert type(error) is errors.ProtocolError
-    assert "redirects are not followed" in str(error)
+    assert "redirects are not followed. Check that `base_url`" in str(error)
     assert len(str(error)) < 500
 
 
