@@ -148,7 +148,7 @@ class Sending:
         options = self.job.options
         return create_message(
             conversation_id,
-            agent_id=made.agent_id,
+            agent_id=made.agent_id or self.job.memory.agent_of((self.job.server, conversation_id)),
             messages=made.messages(conversation_id, attempt=attempt, nonce=self.nonce),
             client_tools=options.client_tools,
             client_skills=options.client_skills,
