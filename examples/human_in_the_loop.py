@@ -66,18 +66,27 @@ class AskAboutServerTools(AgentMiddleware[AgentState[Any], Any, Any]):
         return {"messages": told} if answer.tool_calls else {"messages": told, "jump_to": "model"}
 
 
-def ask(agent: Any, thread: str, text: str) -> Any:
-    """Ask the agent, and give the question that it stopped for."""
+def ask(agent: Any, thread: str, text: str, *, refused: str | None = None) -> None:
+    """Ask the agent, and decide on whatever it stops for: to approve, or to refuse with a reason."""
     print(f"you     {text}")
-    result = agent.invoke({"messages": [("user", text)]}, {"configurable": {"thread_id": thread}})
-    (stopped,) = result["__interrupt__"]
-    return stopped.value
-
-
-def decide(agent: Any, thread: str, decisions: Any) -> None:
-    """Go on with what a person decided."""
-    result = agent.invoke(Command(resume=decisions), {"configurable": {"thread_id": thread}})
+    config = {"configurable": {"thread_id": thread}}
+    result = agent.invoke({"messages": [{"role": "user", "content": text}]}, config)
+    while stops := result.get("__interrupt__"):
+        result = agent.invoke(Command(resume=decisions_on(stops[0].value, refused=refused)), config)
     print(f"agent   {result['messages'][-1].text}")
+
+
+def decisions_on(stopped: dict[str, Any], *, refused: str | None) -> Any:
+    """Say what a person decided, as whoever asks wants to hear it."""
+    if "action_requests" in stopped:  # a tool of this program
+        decision = {"type": "approve"} if refused is None else {"type": "reject", "message": refused}
+        for action in stopped["action_requests"]:
+            print(f"asked   {action['name']} {action['args']}: {decision['type']}")
+        return {"decisions": [decision for _ in stopped["action_requests"]]}
+    verdict = {"approve": True} if refused is None else {"approve": False, "reason": refused}
+    for request in stopped["approval_requests"]:
+        print(f"asked   {request['name']} {request['args']}: {'approve' if refused is None else 'deny'}")
+    return [verdict for _ in stopped["approval_requests"]]
 
 
 def show(model: ChatLetta) -> None:
@@ -85,15 +94,10 @@ def show(model: ChatLetta) -> None:
     review = HumanInTheLoopMiddleware(interrupt_on={"refund": True})
     agent = create_agent(model, [refund], middleware=[review, AskAboutServerTools()], checkpointer=InMemorySaver())
 
-    for thread, decision in (("a", {"type": "approve"}), ("b", {"type": "reject", "message": "It was used."})):
-        (action,) = ask(agent, thread, "Refund order 17, 20 euros.")["action_requests"]
-        print(f"asked   {action['name']} {action['args']}: {decision['type']}")
-        decide(agent, thread, {"decisions": [decision]})
-
-    for thread, verdict in (("c", {"approve": True}), ("d", {"approve": False, "reason": "It is on its way."})):
-        (request,) = ask(agent, thread, "Cancel order 17.")["approval_requests"]
-        print(f"asked   {request['name']} {request['args']}: {'approve' if verdict['approve'] else 'deny'}")
-        decide(agent, thread, [verdict])
+    ask(agent, "a", "Refund order 17, 20 euros.")
+    ask(agent, "b", "Refund order 17, 20 euros.", refused="It was used.")
+    ask(agent, "c", "Cancel order 17.")
+    ask(agent, "d", "Cancel order 17.", refused="It is on its way.")
 
 
 # Where it runs.

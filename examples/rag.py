@@ -1,8 +1,7 @@
 """Questions about the files of this repository: a local index as a tool of a Letta agent, which remembers them.
 
-With `LETTA_BASE_URL` (a server of your own) or `LETTA_API_KEY` (Letta Cloud) set it runs there, on the agent
-`LETTA_AGENT_ID`. Otherwise it runs on the embedded double of a server, where `play_model` below plays the language
-model. The index needs neither network nor key: its embedding counts words.
+`where.py` tells which server and which agent this runs on; `play_model` below plays the language model on the double.
+The index needs neither network nor key: its embedding counts words.
 Needs the extras `llama-index` and `testing`.
 """
 
@@ -10,11 +9,9 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import zlib
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +19,9 @@ from llama_index.core import Document, VectorStoreIndex
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.node_parser import MarkdownNodeParser
 from llama_index.core.tools import RetrieverTool
+from where import Place, an_agent
 
-from letta_adapters import LettaClient
-from letta_adapters.testing import Call, FakeLetta, Reply
+from letta_adapters.testing import Call, Reply
 from llama_index_letta import LettaChatEngine
 
 ROOT = Path(__file__).parents[1]
@@ -62,14 +59,14 @@ def make_index() -> VectorStoreIndex:
     )
 
 
-def main() -> None:
+def show(place: Place) -> None:
     """Ask, and show the answers as they come with the passages that they are made of."""
     tool = RetrieverTool.from_defaults(
         make_index().as_retriever(similarity_top_k=2),
         name="search_docs",
         description="Find passages in the documentation of this project.",
     )
-    with server(), LettaChatEngine.from_defaults(tools=[tool]) as engine:
+    with LettaChatEngine.from_defaults(tools=[tool], agent_id=place.agent_id, base_url=place.base_url) as engine:
         for question in QUESTIONS:
             print(f"you    {question}")
             response = engine.stream_chat(question)
@@ -78,22 +75,6 @@ def main() -> None:
             print()
             for node in response.source_nodes:
                 print(f"source {node.metadata['file']} ({node.score or 0:.2f})")
-
-
-# Where it runs.
-
-
-@contextmanager
-def server() -> Generator[None, None, None]:
-    """The server of the environment, or the double with an agent of its own."""
-    if os.environ.get("LETTA_BASE_URL") or os.environ.get("LETTA_API_KEY"):
-        yield
-        return
-    with FakeLetta(model=play_model) as fake:
-        os.environ["LETTA_BASE_URL"] = fake.base_url
-        with LettaClient() as client:
-            os.environ["LETTA_AGENT_ID"] = client.agents.create(name="librarian").id
-        yield
 
 
 def play_model(messages: Sequence[Mapping[str, Any]]) -> Reply:
@@ -106,6 +87,12 @@ def play_model(messages: Sequence[Mapping[str, Any]]) -> Reply:
     if len(asked) > 1:
         return Reply(text=f"You asked: {asked[0]}")
     return Reply(calls=(Call(name="search_docs", arguments=json.dumps({"input": asked[0]})),))
+
+
+def main() -> None:
+    """Run it."""
+    with an_agent(play_model) as place:
+        show(place)
 
 
 if __name__ == "__main__":

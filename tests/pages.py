@@ -6,7 +6,7 @@ import ast
 import contextlib
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,20 +39,13 @@ def names_in(path: str) -> frozenset[str]:
     return frozenset(node.name for node in nodes if isinstance(node, kinds) and re.match("test_|Test", node.name))
 
 
-def printed_by(
-    name: str,
-    blocks: Sequence[tuple[str, str]],
-    *,
-    model: Model = reply_to,
-    prepare: Callable[[str, str], None] = lambda url, agent_id: None,
-) -> list[str]:
+def printed_by(name: str, blocks: Sequence[tuple[str, str]], *, model: Model = reply_to) -> list[str]:
     """What each block prints, run one after the other; a server and an agent are in the environment.
 
     Args:
         name: The page.
         blocks: Its blocks.
         model: Plays the language model.
-        prepare: Called with the address of the server and the id of the agent before anything is run.
     """
     outputs: list[str] = []
     with FakeLetta(model=model) as fake, pytest.MonkeyPatch.context() as environment:
@@ -60,9 +53,7 @@ def printed_by(
             environment.delenv(variable, raising=False)
         environment.setenv("LETTA_BASE_URL", fake.base_url)
         with LettaClient() as client:
-            agent_id = client.agents.create(name="ann").id
-        environment.setenv("LETTA_AGENT_ID", agent_id)
-        prepare(fake.base_url, agent_id)
+            environment.setenv("LETTA_AGENT_ID", client.agents.create(name="ann").id)
         names: dict[str, Any] = {"__name__": "__main__"}
         for code, _ in blocks:
             output = io.StringIO()

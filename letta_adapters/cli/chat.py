@@ -147,19 +147,20 @@ class Dialogue:
     def _decision(self, call_id: str, name: str, *, own: bool) -> ApprovalReturn:
         if not own:  # a tool of another program: nobody here can run it, and only whoever does may leave it open
             asked, reason = f"Deny {name}, a tool of another program? [y/N] ", _NOT_OURS
-            if self._ask(asked):
+            if self._ask(asked, "deny"):
                 return ApprovalReturn(tool_call_id=call_id, approve=False, reason=reason)
             raise self._waits(name)
-        if self._ask(f"Let the server run {name}? [y/N] "):
+        if self._ask(f"Let the server run {name}? [y/N] ", "approve"):
             return ApprovalReturn(tool_call_id=call_id, approve=True)
         reason = self._read("Why not? ") or None
         return ApprovalReturn(tool_call_id=call_id, approve=False, reason=reason)
 
-    def _ask(self, question: str) -> bool:
+    def _ask(self, question: str, word: str) -> bool:
+        """Whether the next line says yes, or the word for it."""
         answer = self._read(question)
         if answer is None:
             raise self._waits("the agent's call")
-        return answer.strip().lower() in ("y", "yes")
+        return answer.strip().lower() in ("y", "yes", word)
 
     def _waits(self, what: str) -> PendingApprovalError:
         return PendingApprovalError(

@@ -35,6 +35,12 @@ if hasattr(os, "register_at_fork"):
 class LettaClient:
     """A Letta server, for threads.
 
+    Attributes:
+        agents: Makes, gets and deletes agents; `agents.messages` talks in an agent's default conversation.
+        conversations: Starts, lists, forks, changes and deletes conversations; `conversations.messages` talks in one.
+        models: Lists the models that agents can use.
+        runs: Gets, follows and waits for runs, which are what the server makes of turns.
+
     Args:
         base_url: The server; else `LETTA_BASE_URL`, else Letta Cloud.
         api_key: The bearer key; else `LETTA_API_KEY`. A self-hosted server may need none.
@@ -122,6 +128,12 @@ class LettaClient:
 
 class AsyncLettaClient:
     """A Letta server, for tasks. The twin of `LettaClient`; one object may serve several event loops.
+
+    Attributes:
+        agents: Makes, gets and deletes agents; `agents.messages` talks in an agent's default conversation.
+        conversations: Starts, lists, forks, changes and deletes conversations; `conversations.messages` talks in one.
+        models: Lists the models that agents can use.
+        runs: Gets, follows and waits for runs, which are what the server makes of turns.
 
     Args:
         base_url: The server; else `LETTA_BASE_URL`, else Letta Cloud.

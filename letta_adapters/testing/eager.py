@@ -66,36 +66,49 @@ def _reply(messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Any]]) 
     return reply_to(messages)
 
 
-def example_of(schema: Schema, text: str, *, root: Schema | None = None, depth: int = 0) -> Any:
-    """Make a value that a JSON schema allows out of a text: its first number, what it quotes, or all of it.
+def example_of(schema: Schema, text: str) -> Any:
+    """Make a value that a JSON schema allows out of a text: its numbers one after the other, what it quotes, or all.
 
     Args:
         schema: The schema of the value.
-        text: What values are taken from.
-        root: The whole schema, for references into it.
-        depth: How deep in the whole schema this one is.
+        text: What values are taken from; the last number stands for those that it lacks.
     """
-    root = schema if root is None else root
-    schema = _resolved(schema, root, wanted=depth < _DEEPEST)
-    if "const" in schema or "enum" in schema:
-        return schema["const"] if "const" in schema else schema["enum"][0]
-    match _type_of(schema):
-        case "object":
-            fields: Mapping[str, Schema] = schema.get("properties", {}) if depth < _DEEPEST else {}
-            return {name: example_of(field, text, root=root, depth=depth + 1) for name, field in fields.items()}
-        case "array":
-            items: Schema | None = schema.get("items") if depth < _DEEPEST else None
-            return [example_of(items, text, root=root, depth=depth + 1)] if items else []
-        case "integer":
-            return _number(text)
-        case "number":
-            return float(_number(text))
-        case "boolean":
-            return True
-        case "null":
-            return None
-        case _:
-            return _words(text)
+    return _Maker(schema, text).value(schema)
+
+
+class _Maker:
+    """Makes the values of one schema."""
+
+    def __init__(self, root: Schema, text: str) -> None:
+        self._root = root
+        self._text = text
+        self._numbers = [int(found) for found in _NUMBER.findall(text)] or [1]
+
+    def value(self, schema: Schema, *, depth: int = 0) -> Any:
+        """Make the value of a schema that is so deep in the whole one."""
+        schema = _resolved(schema, self._root, wanted=depth < _DEEPEST)
+        if "const" in schema or "enum" in schema:
+            return schema["const"] if "const" in schema else schema["enum"][0]
+        match _type_of(schema):
+            case "object":
+                fields: Mapping[str, Schema] = schema.get("properties", {}) if depth < _DEEPEST else {}
+                return {name: self.value(field, depth=depth + 1) for name, field in fields.items()}
+            case "array":
+                items: Schema | None = schema.get("items") if depth < _DEEPEST else None
+                return [self.value(items, depth=depth + 1)] if items else []
+            case "integer":
+                return self._number()
+            case "number":
+                return float(self._number())
+            case "boolean":
+                return True
+            case "null":
+                return None
+            case _:
+                return _words(self._text)
+
+    def _number(self) -> int:
+        return self._numbers.pop(0) if len(self._numbers) > 1 else self._numbers[0]
 
 
 def _resolved(schema: Schema, root: Schema, *, wanted: bool) -> Schema:
@@ -119,11 +132,6 @@ def _type_of(schema: Schema) -> str:
     if isinstance(kinds, str):
         return kinds
     return next((kind for kind in kinds if kind != "null"), "null")
-
-
-def _number(text: str) -> int:
-    found = _NUMBER.search(text)
-    return int(found[0]) if found else 1
 
 
 def _words(text: str) -> str:

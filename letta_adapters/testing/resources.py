@@ -19,6 +19,7 @@ __all__ = [
     "change_agent",
     "change_block",
     "conversation_json",
+    "model_settings_of",
     "step_json",
     "tool_json",
     "touched",
@@ -40,6 +41,7 @@ def agent_from(body: dict[str, Any], *, default_model: str) -> Agent:
     """Make an agent from the body of a creating request."""
     agent_id = new_id("agent")
     blocks: list[dict[str, Any]] = body.get("memory_blocks") or []
+    settings = model_settings_of(body)
     return Agent(
         id=agent_id,
         name=body.get("name") or "Agent",
@@ -47,7 +49,8 @@ def agent_from(body: dict[str, Any], *, default_model: str) -> Agent:
         system=body.get("system") or _SYSTEM,
         agent_type=body.get("agent_type") or "letta_v1_agent",
         blocks=tuple(_block_from(block) for block in blocks),
-        model_settings=dict(body.get("model_settings") or {}),
+        model_settings=settings or {},
+        parallel_tool_calls=_in_parallel(body, settings, otherwise=False),
         context_window=body.get("context_window_limit") or 128_000,
         tags=tuple(body.get("tags") or ()),
         metadata=body.get("metadata"),
@@ -57,11 +60,15 @@ def agent_from(body: dict[str, Any], *, default_model: str) -> Agent:
 
 def change_agent(agent: Agent, body: dict[str, Any]) -> None:
     """Apply the body of a changing request."""
+    settings = model_settings_of(body)
     for name in ("name", "system", "model", "metadata"):
         if body.get(name) is not None:
             setattr(agent, name, body[name])
-    if body.get("model_settings") is not None:
-        agent.model_settings = dict(body["model_settings"])
+    # Naming a model puts what is not said with it back to its default.
+    otherwise = agent.parallel_tool_calls and body.get("model") is None
+    agent.parallel_tool_calls = _in_parallel(body, settings, otherwise=otherwise)
+    if settings is not None:
+        agent.model_settings = settings
     if body.get("context_window_limit") is not None:
         agent.context_window = body["context_window_limit"]
     if body.get("tool_rules") is not None:
@@ -69,6 +76,33 @@ def change_agent(agent: Agent, body: dict[str, Any]) -> None:
         agent.exit_tools = _ruled(body["tool_rules"], "exit_loop")
     if body.get("tags") is not None:
         agent.tags = tuple(body["tags"])
+
+
+def model_settings_of(body: dict[str, Any]) -> dict[str, Any] | None:
+    """The settings of a model in the body of a request.
+
+    Raises:
+        ApiError: They do not say whose model they are for.
+    """
+    settings = body.get("model_settings")
+    if settings is None or "provider_type" in settings:
+        return settings
+    tag = "provider_type"
+    problem = {
+        "type": "union_tag_not_found",
+        "loc": ("body", "model_settings"),
+        "msg": f"Unable to extract tag using discriminator '{tag}'",
+        "input": settings,
+        "ctx": {"discriminator": repr(tag)},
+    }
+    raise unprocessable([problem])
+
+
+def _in_parallel(body: dict[str, Any], settings: dict[str, Any] | None, *, otherwise: bool) -> bool:
+    """Whether calls are kept in parallel: the field decides, then settings, in which it is on by default."""
+    if body.get("parallel_tool_calls") is not None:
+        return bool(body["parallel_tool_calls"])
+    return bool(settings.get("parallel_tool_calls", True)) if settings is not None else otherwise
 
 
 def _ruled(rules: list[dict[str, Any]], kind: str) -> set[str]:
@@ -101,7 +135,8 @@ def _block_from(block: dict[str, Any]) -> Block:
 def agent_json(agent: Agent) -> dict[str, Any]:
     """Show an agent."""
     model_name = agent.model.partition("/")[2] or agent.model
-    settings = {"provider_type": "openai", "parallel_tool_calls": False, **agent.model_settings}
+    # What the settings show of parallel calls is not what the agent does; its `llm_config` tells that.
+    settings = {"provider_type": "openai", **agent.model_settings, "parallel_tool_calls": True}
     blocks = [_block_json(block) for block in agent.blocks]
     return {
         "id": agent.id,

@@ -15,7 +15,7 @@ from letta_adapters.testing.errors import conversation_not_found, not_found, unp
 from letta_adapters.testing.http import body_of, checked_id, event_stream, json_of, page_of
 from letta_adapters.testing.messages import new_id, now
 from letta_adapters.testing.paging import contains
-from letta_adapters.testing.resources import conversation_json, touched
+from letta_adapters.testing.resources import conversation_json, model_settings_of, touched
 from letta_adapters.testing.rows import rows_of_all
 from letta_adapters.testing.state import Agent, Conversation
 from letta_adapters.testing.turn_request import StreamRequest, checked
@@ -93,7 +93,7 @@ class ConversationRoutes:
             id=conversation_id,
             summary=body.get("summary"),
             model=body.get("model"),
-            model_settings=body.get("model_settings"),
+            model_settings=model_settings_of(body),
             description=body.get("description"),
             hidden=bool(body.get("hidden")),
             context_window_limit=body.get("context_window_limit"),
@@ -124,6 +124,7 @@ class ConversationRoutes:
     async def _change(self, request: Request) -> Response:
         conversation = self._conversation(request)
         body = await body_of(request)
+        model_settings_of(body)
         for name in ("summary", "model", "model_settings", "description", "context_window_limit"):
             if body.get(name) is not None:
                 setattr(conversation, name, body[name])

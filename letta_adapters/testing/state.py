@@ -100,16 +100,12 @@ class Agent:
     needs_approval: set[str] = field(default_factory=set[str])
     exit_tools: set[str] = field(default_factory=set[str])
     model_settings: dict[str, Any] = field(default_factory=dict[str, Any])
+    parallel_tool_calls: bool = False  # whether more than the first call of a step is kept
     context_window: int = 128_000
     tags: tuple[str, ...] = ()
     metadata: dict[str, Any] | None = None
     created_at: datetime = field(default_factory=now)
     default: Conversation
-
-    @property
-    def parallel_tool_calls(self) -> bool:
-        """Whether more than the first call of a step is kept."""
-        return bool(self.model_settings.get("parallel_tool_calls", False))
 
     @property
     def tool_result_cap(self) -> int:

@@ -56,6 +56,11 @@ def test_a_conversation_is_gone_on_with(
     ("decision", "shown"),
     [
         ("y\n", ["result   HEY", "agent    The tools answered: HEY"]),
+        ("approve\n", ["result   HEY", "agent    The tools answered: HEY"]),
+        (
+            "deny\nToo loud.\n[[say Bye]]\n",
+            ["agent    The tools answered: Error: request to call tool denied. User reason: Too loud.", "agent    Bye"],
+        ),
         ("n\nToo loud.\n", ["agent    The tools answered: Error: request to call tool denied. User reason: Too loud."]),
     ],
 )
@@ -100,7 +105,7 @@ def test_a_call_of_another_program_can_only_be_denied(
     talk = ("chat", agent_id, "--conversation", conversation_id)
 
     left = cli(*talk, said="n\n")
-    denied = cli(*talk, said="y\n[[say on we go]]\n")
+    denied = cli(*talk, said="deny\n[[say on we go]]\n")
 
     assert (left.code, denied.code) == (1, 0)
     assert "PendingApprovalError: Nobody decided on add" in left.err

@@ -19,19 +19,14 @@ def shout(text: str) -> str:
     return text.upper()
 
 
-def add_guarded_tool(wire: Wire, agent_id: str, source: str, *, name: str) -> str:
-    """Give an agent a tool that waits for a person, and give back its id."""
-    tool_id = wire.http.post("/v1/tools/", json={"source_code": source}).raise_for_status().json()["id"]
-    tools = f"/v1/agents/{agent_id}/tools"
-    wire.http.patch(f"{tools}/attach/{tool_id}").raise_for_status()
-    wire.http.patch(f"{tools}/approval/{name}", json={"requires_approval": True}).raise_for_status()
-    return str(tool_id)
-
-
 @contextmanager
 def guarded_tool(wire: Wire, agent_id: str) -> Generator[str, None, None]:
     """Give an agent such a tool that shouts, under a name of its own, and delete it afterwards."""
     name = f"shout_{uuid4().hex}"
-    tool_id = add_guarded_tool(wire, agent_id, inspect.getsource(shout).replace("shout", name), name=name)
+    source = inspect.getsource(shout).replace("shout", name)
+    tool_id = wire.http.post("/v1/tools/", json={"source_code": source}).raise_for_status().json()["id"]
+    tools = f"/v1/agents/{agent_id}/tools"
+    wire.http.patch(f"{tools}/attach/{tool_id}").raise_for_status()
+    wire.http.patch(f"{tools}/approval/{name}", json={"requires_approval": True}).raise_for_status()
     yield name
     wire.http.delete(f"/v1/tools/{tool_id}")

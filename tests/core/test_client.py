@@ -7,6 +7,7 @@ import gc
 import inspect
 import math
 import pydoc
+import re
 import shutil
 import ssl
 import weakref
@@ -308,6 +309,13 @@ def test_help_shows_a_method_by_its_name_with_parameters_and_docstring(kind: Any
     assert f"\n{name}(" in help_text.replace("\nasync ", "\n")
     assert next(iter(parameters)) in help_text
     assert inspect.getdoc(method)
+
+
+@pytest.mark.parametrize("kind", [LettaClient, AsyncLettaClient])
+def test_the_help_of_a_client_names_what_it_has(kind: type[LettaClient | AsyncLettaClient]) -> None:
+    attributes = [name for name in vars(kind(base_url="http://host")) if not name.startswith("_")]
+    documented = re.findall(r"^ +(\w+): .+", inspect.getdoc(kind) or "", re.MULTILINE)
+    assert documented[: len(attributes)] == attributes
 
 
 def test_calls_are_coroutine_functions_in_the_asynchronous_client_only() -> None:

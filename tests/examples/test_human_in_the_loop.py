@@ -55,6 +55,21 @@ def test_on_a_server_it_deletes_what_it_created() -> None:
     assert sorted(path.split("/")[2] for path in deleted) == ["agents", "tools"]
 
 
+def test_a_model_that_calls_another_tool_than_it_was_meant_to_is_decided_on_as_well() -> None:
+    with FakeLetta() as fake:
+        done = run_example(LETTA_BASE_URL=fake.base_url, LETTA_MODEL="vllm/eager")
+    assert (done.returncode, done.stderr) == (0, "")
+    asked = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("asked")]
+    assert asked == ["cancel_order"] * 4
+
+
+def test_a_model_that_calls_no_tool_is_heard() -> None:
+    with FakeLetta() as fake:
+        done = run_example(LETTA_BASE_URL=fake.base_url)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("you     Refund order 17, 20 euros.\nagent   You said: Refund order 17, 20 euros.\n")
+
+
 def _play_model() -> Any:
     """The language model that the example plays."""
     return runpy.run_path(str(ROOT / "examples" / "human_in_the_loop.py"))["play_model"]

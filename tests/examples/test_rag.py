@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from letta_adapters import LettaClient
+from letta_adapters.testing import FakeLetta
 from tests.conftest import Backend
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +38,14 @@ def test_without_a_server_it_answers_out_of_the_files_and_remembers() -> None:
     assert len(sources) == 2
     assert all((ROOT / source).is_file() for source in sources)
     assert lines[-1] == "agent  You asked: Which command runs the tests on a real server?"
+
+
+def test_on_a_server_without_an_agent_it_makes_one_and_deletes_it() -> None:
+    with FakeLetta() as fake:
+        lines = run_rag(LETTA_BASE_URL=fake.base_url, LETTA_MODEL="vllm/scripted")
+        (deleted,) = [request.path for request in fake.requests if request.method == "DELETE"]
+    assert lines[1] == "agent  You said: Which command runs the tests on a real server?"
+    assert deleted.startswith("/v1/agents/")
 
 
 def test_on_a_server_it_talks_to_the_agent_of_the_environment(backend: Backend, agent_id: str) -> None:

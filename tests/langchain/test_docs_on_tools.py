@@ -10,23 +10,12 @@ from typing import Any
 import pytest
 
 from letta_adapters.testing import Call, Reply
-from tests.contract.guarded import add_guarded_tool
-from tests.contract.wire import Wire
 from tests.pages import blocks_of, page_of, printed_by
 
 ROOT = Path(__file__).parents[2]
 NAME = "tools-and-approvals.md"
 PAGE = page_of(NAME)
 BLOCKS = blocks_of(PAGE)
-CANCEL_ORDER = '''
-def cancel_order(order: str) -> str:
-    """Cancel an order.
-
-    Args:
-        order: The number of the order.
-    """
-    return f"Order {order} is cancelled."
-'''
 
 
 def play_model(messages: Sequence[dict[str, Any]]) -> Reply:
@@ -43,14 +32,9 @@ def play_model(messages: Sequence[dict[str, Any]]) -> Reply:
     return Reply(calls=(Call(name="cancel_order", arguments=json.dumps({"order": order})),))
 
 
-def prepare(url: str, agent_id: str) -> None:
-    with Wire(url) as wire:
-        add_guarded_tool(wire, agent_id, CANCEL_ORDER, name="cancel_order")
-
-
 @pytest.fixture(scope="module")
 def printed() -> list[str]:
-    return printed_by(NAME, BLOCKS, model=play_model, prepare=prepare)
+    return printed_by(NAME, BLOCKS, model=play_model)
 
 
 @pytest.mark.parametrize("number", range(len(BLOCKS)))

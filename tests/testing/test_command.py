@@ -22,13 +22,17 @@ def add(a: int, b: int) -> int:
 def test_it_prints_what_to_set_serves_an_agent_and_ends_on_ctrl_c() -> None:
     command = [sys.executable, "-m", "letta_adapters.testing"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as double:
-        assert double.stdout is not None
-        settings = dict(re.findall(r"export (\w+)=(\S+)\n", double.stdout.readline() + double.stdout.readline()))
-        model = ChatLetta(agent_id=settings["LETTA_AGENT_ID"], base_url=settings["LETTA_BASE_URL"])
-        assert model.invoke("Hello").text == "You said: Hello"
-        assert [call["name"] for call in model.bind_tools([add]).invoke("What is 3 + 4?").tool_calls] == ["add"]
-        double.send_signal(signal.SIGINT)
-        rest, said = double.communicate(timeout=30)
+        try:
+            assert double.stdout is not None
+            settings = dict(re.findall(r"export (\w+)=(\S+)\n", double.stdout.readline() + double.stdout.readline()))
+            model = ChatLetta(agent_id=settings["LETTA_AGENT_ID"], base_url=settings["LETTA_BASE_URL"])
+            assert model.invoke("Hello").text == "You said: Hello"
+            (call,) = model.bind_tools([add]).invoke("What is 19 + 23?").tool_calls
+            assert (call["name"], call["args"]) == ("add", {"a": 19, "b": 23})
+            double.send_signal(signal.SIGINT)
+            rest, said = double.communicate(timeout=30)
+        finally:
+            double.kill()
     assert (double.returncode, rest) == (0, "")
     assert said == "Type these two lines into another terminal. Ctrl-C ends the double.\n"
 

@@ -52,6 +52,20 @@ def test_a_value_is_made_from_the_schema_and_the_text(schema: Json, value: Any) 
     assert example_of(schema, TEXT) == value
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("What is 19 + 23?", {"a": 19, "of": {"b": 23.0}, "c": 23}),
+        ("What is 19 + 23 + 5 + 8?", {"a": 19, "of": {"b": 23.0}, "c": 5}),
+        ("What is it?", {"a": 1, "of": {"b": 1.0}, "c": 1}),
+    ],
+)
+def test_each_value_takes_the_next_number_of_the_text_and_the_last_one_stands_for_more(text: str, value: Json) -> None:
+    inner = {"properties": {"b": {"type": "number"}}}
+    schema = {"properties": {"a": {"type": "integer"}, "of": inner, "c": {"type": "integer"}}}
+    assert example_of(schema, text) == value
+
+
 class Box(BaseModel):
     size: int
     inside: Box | None = None
