@@ -175,10 +175,15 @@ class ConfiguredModel(BaseChatModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _take_url_and_key(cls, fields: dict[str, Any]) -> dict[str, Any]:
+    def _tell_the_field_that_was_meant(cls, fields: dict[str, Any]) -> dict[str, Any]:
         for name in sorted(fields.keys() - cls.model_fields.keys()):
             if near := near_name(name, cls.model_fields):
                 raise ValueError(f"`{name}` is no field of ChatLetta. Did you mean `{near}`?")
+        return fields
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_url_and_key(cls, fields: dict[str, Any]) -> dict[str, Any]:
         return {**_reached_by(fields.get("letta_client")), **fields, "letta_client": None}
 
     @model_validator(mode="before")
