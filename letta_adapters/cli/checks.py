@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -70,8 +71,9 @@ class _Health:
 
 def examine(base_url: str | None, agent_id: str | None) -> Iterator[Finding]:
     """Look at one thing after the other, and stop where the next ones could only fail as well."""
+    without_key = {name: value for name, value in os.environ.items() if name != "LETTA_API_KEY"}
     try:
-        yield _url(Settings.resolve(base_url, environ={}))
+        yield _url(Settings.resolve(base_url, environ=without_key))
     except ValueError as error:
         yield _failed("url", error)
         return
